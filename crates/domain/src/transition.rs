@@ -1,0 +1,620 @@
+//! The one state table: what a command does to a number, or why not.
+//!
+//! [`decide`] reads as a list of refusals in their order of precedence, each an early return, then the transition. Time
+//! counts at use: before a command is looked at, what time alone has ended by `now` is ended, by steps of the same
+//! transition, so that the journal has every change whoever comes first, the sweep or the next command.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::command::{Acting, Command, RecallReason};
+use crate::event::{Event, ReleaseReason, ReservationKind};
+use crate::ids::{LeaseId, ReservationId, TenantId};
+use crate::lease::{Lease, LeaseState};
+use crate::number::{Bar, EndedBy, Number, Quarantine, Reservation, State, StateName};
+use crate::policy::{Policy, later};
+use crate::price::Price;
+use crate::rejection::Rejection;
+use crate::tenant::{Counter, TenantStanding, TenantStatus};
+use crate::term::Term;
+
+/// One entry of a number's journal: what happened, and the state it left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The number's version after the step.
+    pub version: i64,
+    /// What happened.
+    pub event: Event,
+    /// The state after the step.
+    pub state: StateName,
+    /// Who holds the number after the step.
+    pub holder: Option<TenantId>,
+    /// The lease in force after the step.
+    pub lease_id: Option<LeaseId>,
+    /// When time alone moves the number on from there.
+    pub deadline: Option<Timestamp>,
+}
+
+/// A lease that a transition ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedLease {
+    /// The lease as it was.
+    pub lease: Lease,
+    /// How it ended.
+    pub state: LeaseState,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// A decided change, to be committed as a whole or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The number that was decided on; the commit happens only while its row has this version.
+    pub before: Number,
+    /// The number afterwards.
+    pub after: Number,
+    /// The journal entries, at least one, versions without gaps from `before.version + 1`.
+    pub steps: Vec<Step>,
+    /// The net change of each counter of each tenant; never zero.
+    pub usage: BTreeMap<(TenantId, Counter), i32>,
+    /// The leases that end.
+    pub ended: Vec<EndedLease>,
+    /// The tenant revision that a grant was decided on; the commit happens only while the tenant has it.
+    pub standing: Option<(TenantId, i64)>,
+    /// The commit happens only before then: at that moment time alone would have decided otherwise.
+    pub commit_before: Option<Timestamp>,
+}
+
+/// Decides a command.
+///
+/// # Errors
+/// The first [`Rejection`] that applies, in the contract's order of precedence.
+pub fn decide(
+    number: &Number,
+    acting: Acting<'_>,
+    command: &Command,
+    policy: &Policy,
+    now: Timestamp,
+) -> Result<Transition, Rejection> {
+    let draft = Draft::settled(number, policy, now);
+    match command {
+        Command::Reserve { reservation_id } => reserve(draft, acting, *reservation_id),
+        Command::Hold => hold(draft, acting),
+        Command::Release => release(draft, acting),
+        Command::Lease { lease_id, term, auto_renew, vanity, may_bypass, price } => {
+            let asked = LeaseAsked {
+                lease_id: *lease_id,
+                term: *term,
+                auto_renew: *auto_renew,
+                vanity: *vanity,
+                may_bypass: *may_bypass,
+                price,
+            };
+            lease(draft, acting, &asked)
+        }
+        Command::Recall { reason } => recall(draft, acting, reason),
+        Command::Suspend => suspend(draft, acting),
+        Command::Reinstate => reinstate(draft, acting),
+        Command::SetAutoRenew { lease_id, auto_renew } => set_auto_renew(draft, acting, *lease_id, *auto_renew),
+        Command::Renew { lease_id, renewed_lease_id, price } => {
+            renew(draft, acting, *lease_id, *renewed_lease_id, price)
+        }
+        Command::ExpireReservation { reservation_id } => expire_reservation(draft, *reservation_id),
+        Command::ExpireLease { lease_id } => expire_lease(draft, *lease_id),
+        Command::EndQuarantine => end_quarantine(draft),
+        Command::OverrideQuarantine { justification } => override_quarantine(draft, acting, justification),
+    }
+}
+
+impl Number {
+    /// The number as it truly is at `now`: what time alone has ended is ended, whether or not it has been written down.
+    #[must_use]
+    pub fn at(&self, now: Timestamp, policy: &Policy) -> Number {
+        Draft::settled(self, policy, now).number
+    }
+}
+
+fn acting_tenant(acting: Acting<'_>) -> Result<&TenantStanding, Rejection> {
+    match acting {
+        Acting::Tenant(standing) => Ok(standing),
+        Acting::Authority => Err(Rejection::TenantRequired),
+    }
+}
+
+fn authority(acting: Acting<'_>) -> Result<(), Rejection> {
+    match acting {
+        Acting::Tenant(_) => Err(Rejection::Forbidden { permission: "numbering.admin" }),
+        Acting::Authority => Ok(()),
+    }
+}
+
+fn in_good_standing(tenant: &TenantStanding) -> Result<(), Rejection> {
+    match tenant.status {
+        TenantStatus::Active => Ok(()),
+        TenantStatus::Suspended => Err(Rejection::TenantSuspended),
+    }
+}
+
+/// The refusals that every grant of a number shares, up to the number's state.
+fn may_take<'a>(draft: &Draft<'_>, acting: Acting<'a>) -> Result<&'a TenantStanding, Rejection> {
+    let tenant = acting_tenant(acting)?;
+    in_good_standing(tenant)?;
+    match &draft.number.operator {
+        Some(operator) if !tenant.may_use_operator(Some(operator)) => {
+            Err(Rejection::OperatorNotAllowed { operator: operator.clone() })
+        }
+        _ => Ok(tenant),
+    }
+}
+
+/// The self-bypass rule, and a date from which the number is offered.
+fn open_to(draft: &Draft<'_>, tenant: &TenantId) -> Result<(), Rejection> {
+    let state = draft.number.state.name();
+    if let Some(available_at) = draft.number.barred_until(tenant, draft.now) {
+        return Err(Rejection::QuarantineActive { state, available_at });
+    }
+    match draft.number.valid_from {
+        Some(valid_from) if draft.now < valid_from => Err(Rejection::NotYetValid { state, valid_from }),
+        _ => Ok(()),
+    }
+}
+
+fn reserve(mut draft: Draft<'_>, acting: Acting<'_>, reservation_id: ReservationId) -> Result<Transition, Rejection> {
+    let tenant = may_take(&draft, acting)?;
+    let state = draft.number.state.name();
+    match &draft.number.state {
+        State::Quarantine(rest) => {
+            return Err(Rejection::QuarantineActive { state, available_at: rest.available_at });
+        }
+        State::Reserved(_) | State::Held(_) | State::Leased(_) | State::Suspended(_) => {
+            return Err(Rejection::NotAvailable { state });
+        }
+        State::Available => open_to(&draft, &tenant.tenant)?,
+    }
+    draft.claim_room(tenant, Counter::Reservations)?;
+
+    let expires_at = later(draft.now, draft.policy.reservation_ttl);
+    let claim = Reservation { reservation_id, tenant: tenant.tenant.clone(), expires_at };
+    let event = Event::ReservationHeld {
+        kind: ReservationKind::Reserve,
+        reservation_id,
+        tenant: tenant.tenant.clone(),
+        expires_at,
+    };
+    draft.step(event, State::Reserved(claim));
+    Ok(draft.grant_to(tenant))
+}
+
+fn hold(mut draft: Draft<'_>, acting: Acting<'_>) -> Result<Transition, Rejection> {
+    let tenant = may_take(&draft, acting)?;
+    let state = draft.number.state.name();
+    let claim = match &draft.number.state {
+        State::Quarantine(rest) => {
+            return Err(Rejection::QuarantineActive { state, available_at: rest.available_at });
+        }
+        State::Reserved(claim) if claim.tenant != tenant.tenant => {
+            return Err(Rejection::ReservedByOtherTenant { state });
+        }
+        State::Held(claim) if claim.tenant != tenant.tenant => return Err(Rejection::HeldByOtherTenant { state }),
+        State::Leased(_) | State::Suspended(_) => return Err(Rejection::AlreadyLeased { state }),
+        State::Available | State::Held(_) => return Err(Rejection::InvalidState { state }),
+        State::Reserved(claim) => claim.clone(),
+    };
+    draft.claim_room(tenant, Counter::Holds)?;
+
+    draft.count(&tenant.tenant, Counter::Reservations, -1);
+    let expires_at = later(draft.now, draft.policy.hold_ttl);
+    let event = Event::ReservationHeld {
+        kind: ReservationKind::Hold,
+        reservation_id: claim.reservation_id,
+        tenant: claim.tenant.clone(),
+        expires_at,
+    };
+    draft.step(event, State::Held(Reservation { expires_at, ..claim }));
+    Ok(draft.grant_to(tenant))
+}
+
+fn release(mut draft: Draft<'_>, acting: Acting<'_>) -> Result<Transition, Rejection> {
+    let tenant = acting_tenant(acting)?;
+    let state = draft.number.state.name();
+    let (kind, claim) = match &draft.number.state {
+        State::Leased(_) | State::Suspended(_) => return Err(Rejection::UseRecallForLeases { state }),
+        State::Reserved(claim) | State::Held(claim) if claim.tenant != tenant.tenant => {
+            return Err(Rejection::ReleaseByOtherTenant { state });
+        }
+        State::Available | State::Quarantine(_) => return Err(Rejection::InvalidState { state }),
+        State::Reserved(claim) => (ReservationKind::Reserve, claim.clone()),
+        State::Held(claim) => (ReservationKind::Hold, claim.clone()),
+    };
+
+    draft.end_claim(kind, &claim, ReleaseReason::TenantRelease);
+    Ok(draft.finish())
+}
+
+/// The parts of [`Command::Lease`].
+struct LeaseAsked<'a> {
+    lease_id: LeaseId,
+    term: Term,
+    auto_renew: bool,
+    vanity: bool,
+    may_bypass: bool,
+    price: &'a Price,
+}
+
+fn lease(mut draft: Draft<'_>, acting: Acting<'_>, asked: &LeaseAsked<'_>) -> Result<Transition, Rejection> {
+    if asked.vanity && !asked.term.offered_for_vanity() {
+        return Err(Rejection::InvalidVanityTerm);
+    }
+    let tenant = may_take(&draft, acting)?;
+    if asked.vanity && !draft.number.vanity_eligible {
+        return Err(Rejection::NotVanityEligible);
+    }
+    let state = draft.number.state.name();
+    let freed = match &draft.number.state {
+        State::Quarantine(rest) => {
+            return Err(Rejection::QuarantineActive { state, available_at: rest.available_at });
+        }
+        State::Leased(_) | State::Suspended(_) => return Err(Rejection::AlreadyLeased { state }),
+        State::Reserved(claim) if claim.tenant != tenant.tenant => {
+            return Err(Rejection::ReservedByOtherTenant { state });
+        }
+        State::Held(claim) if claim.tenant != tenant.tenant => return Err(Rejection::HeldByOtherTenant { state }),
+        State::Available => {
+            open_to(&draft, &tenant.tenant)?;
+            if !asked.may_bypass {
+                return Err(Rejection::BypassRequired { state });
+            }
+            None
+        }
+        State::Reserved(_) => Some(Counter::Reservations),
+        State::Held(_) => Some(Counter::Holds),
+    };
+    draft.claim_room(tenant, Counter::from(draft.number.identifier.class()))?;
+
+    if let Some(counter) = freed {
+        draft.count(&tenant.tenant, counter, -1);
+    }
+    let effective_until = asked.term.end(draft.now);
+    let lease = Lease {
+        lease_id: asked.lease_id,
+        prior_lease_id: None,
+        tenant: tenant.tenant.clone(),
+        effective_from: draft.now,
+        effective_until,
+        ends_at: Lease::end_with_grace(effective_until, asked.vanity, asked.auto_renew, draft.policy),
+        term: asked.term,
+        auto_renew: asked.auto_renew,
+        vanity: asked.vanity,
+        locked: false,
+        price: asked.price.clone(),
+    };
+    draft.step(Event::LeaseCreated(lease.clone()), State::Leased(lease));
+    Ok(draft.grant_to(tenant))
+}
+
+fn recall(mut draft: Draft<'_>, acting: Acting<'_>, reason: &RecallReason) -> Result<Transition, Rejection> {
+    if let (Acting::Tenant(_), false) = (acting, matches!(reason, RecallReason::TenantInitiated(_))) {
+        return Err(Rejection::Forbidden { permission: "numbering.admin" });
+    }
+    let lease = leased_to(&draft, acting)?.clone();
+
+    let cool_down = draft.policy.cool_down(draft.number.identifier.class(), lease.vanity);
+    let recalled = Event::LeaseRecalled {
+        lease_id: lease.lease_id,
+        tenant: lease.tenant.clone(),
+        reason: reason.as_str(),
+        ticket: reason.ticket().cloned(),
+        available_at: later(draft.now, cool_down),
+    };
+    let ended = EndedLease { lease, state: LeaseState::Recalled, at: draft.now };
+    draft.end_lease(ended, recalled, cool_down, EndedBy::Recall);
+    Ok(draft.finish())
+}
+
+/// The lease in force, where `acting` may dispose of it.
+fn leased_to<'d>(draft: &'d Draft<'_>, acting: Acting<'_>) -> Result<&'d Lease, Rejection> {
+    let state = draft.number.state.name();
+    let lease = draft.number.state.lease().ok_or(Rejection::NotLeased { state })?;
+    match acting {
+        Acting::Tenant(tenant) if tenant.tenant != lease.tenant => Err(Rejection::NotLeaseHolder { state }),
+        Acting::Tenant(_) | Acting::Authority => Ok(lease),
+    }
+}
+
+fn suspend(mut draft: Draft<'_>, acting: Acting<'_>) -> Result<Transition, Rejection> {
+    authority(acting)?;
+    let state = draft.number.state.name();
+    let lease = match &draft.number.state {
+        State::Available | State::Reserved(_) | State::Held(_) | State::Quarantine(_) => {
+            return Err(Rejection::NotLeased { state });
+        }
+        State::Suspended(_) => return Err(Rejection::InvalidState { state }),
+        State::Leased(lease) => lease.clone(),
+    };
+    let event = Event::LeaseSuspended { lease_id: lease.lease_id, tenant: lease.tenant.clone() };
+    draft.step(event, State::Suspended(lease));
+    Ok(draft.finish())
+}
+
+fn reinstate(mut draft: Draft<'_>, acting: Acting<'_>) -> Result<Transition, Rejection> {
+    authority(acting)?;
+    let state = draft.number.state.name();
+    let lease = match &draft.number.state {
+        State::Available | State::Reserved(_) | State::Held(_) | State::Quarantine(_) => {
+            return Err(Rejection::NotLeased { state });
+        }
+        State::Leased(_) => return Err(Rejection::InvalidState { state }),
+        State::Suspended(lease) => lease.clone(),
+    };
+    let event = Event::LeaseReinstated { lease_id: lease.lease_id, tenant: lease.tenant.clone() };
+    draft.step(event, State::Leased(lease));
+    Ok(draft.finish())
+}
+
+fn set_auto_renew(
+    mut draft: Draft<'_>,
+    acting: Acting<'_>,
+    lease_id: LeaseId,
+    auto_renew: bool,
+) -> Result<Transition, Rejection> {
+    let state = draft.number.state.name();
+    let lease = leased_to(&draft, acting)?.clone();
+    if lease.lease_id != lease_id {
+        return Err(Rejection::InvalidState { state });
+    }
+    let ends_at = Lease::end_with_grace(lease.effective_until, lease.vanity, auto_renew, draft.policy);
+    let lease = Lease { ends_at, auto_renew, ..lease };
+    let event = Event::LeaseUpdated { lease_id, tenant: lease.tenant.clone(), auto_renew };
+    let state = match draft.number.state {
+        State::Suspended(_) => State::Suspended(lease),
+        State::Available | State::Reserved(_) | State::Held(_) | State::Leased(_) | State::Quarantine(_) => {
+            State::Leased(lease)
+        }
+    };
+    draft.step(event, state);
+    Ok(draft.finish())
+}
+
+fn renew(
+    mut draft: Draft<'_>,
+    acting: Acting<'_>,
+    lease_id: LeaseId,
+    renewed_lease_id: LeaseId,
+    price: &Price,
+) -> Result<Transition, Rejection> {
+    let tenant = acting_tenant(acting)?;
+    in_good_standing(tenant)?;
+    let old = leased_to(&draft, acting)?.clone();
+    let state = draft.number.state.name();
+    let window_opens = later(old.effective_until, -draft.policy.renewal_window);
+    let meant = old.lease_id == lease_id && old.auto_renew && state == StateName::Leased;
+    if !meant || draft.now < window_opens {
+        return Err(Rejection::InvalidState { state });
+    }
+
+    let effective_until = old.term.end(old.effective_until);
+    let renewed = Lease {
+        lease_id: renewed_lease_id,
+        prior_lease_id: Some(old.lease_id),
+        effective_from: old.effective_until,
+        effective_until,
+        ends_at: Lease::end_with_grace(effective_until, old.vanity, old.auto_renew, draft.policy),
+        price: price.clone(),
+        ..old.clone()
+    };
+    draft.ended.push(EndedLease { at: old.effective_until, lease: old, state: LeaseState::Renewed });
+    draft.step(Event::LeaseRenewed(renewed.clone()), State::Leased(renewed));
+
+    let counter = Counter::from(draft.number.identifier.class());
+    let (quota, current) = (*tenant.limits.get(counter), *tenant.used.get(counter));
+    if current > quota {
+        let tenant = tenant.tenant.clone();
+        let warning = Event::LeaseRenewalOverQuota { lease_id: renewed_lease_id, tenant, quota, current };
+        let same = draft.number.state.clone();
+        draft.step(warning, same);
+    }
+    Ok(draft.grant_to(tenant))
+}
+
+fn expire_reservation(draft: Draft<'_>, reservation_id: ReservationId) -> Result<Transition, Rejection> {
+    match &draft.before.state {
+        State::Reserved(claim) | State::Held(claim)
+            if claim.reservation_id == reservation_id && draft.now >= claim.expires_at =>
+        {
+            Ok(draft.finish())
+        }
+        State::Available
+        | State::Reserved(_)
+        | State::Held(_)
+        | State::Leased(_)
+        | State::Suspended(_)
+        | State::Quarantine(_) => Err(Rejection::InvalidState { state: draft.number.state.name() }),
+    }
+}
+
+fn expire_lease(draft: Draft<'_>, lease_id: LeaseId) -> Result<Transition, Rejection> {
+    match draft.before.state.lease() {
+        Some(lease) if lease.lease_id == lease_id && draft.now >= lease.ends_at => Ok(draft.finish()),
+        Some(_) | None => Err(Rejection::InvalidState { state: draft.number.state.name() }),
+    }
+}
+
+fn end_quarantine(draft: Draft<'_>) -> Result<Transition, Rejection> {
+    match &draft.before.state {
+        State::Quarantine(rest) if draft.now >= rest.available_at => Ok(draft.finish()),
+        State::Quarantine(rest) => {
+            Err(Rejection::QuarantineActive { state: draft.number.state.name(), available_at: rest.available_at })
+        }
+        State::Available | State::Reserved(_) | State::Held(_) | State::Leased(_) | State::Suspended(_) => {
+            Err(Rejection::InvalidState { state: draft.number.state.name() })
+        }
+    }
+}
+
+fn override_quarantine(mut draft: Draft<'_>, acting: Acting<'_>, justification: &str) -> Result<Transition, Rejection> {
+    authority(acting)?;
+    if justification.trim().is_empty() {
+        return Err(Rejection::JustificationRequired);
+    }
+    let State::Quarantine(Quarantine { available_at, .. }) = draft.number.state else {
+        return Err(Rejection::InvalidState { state: draft.number.state.name() });
+    };
+    let event = Event::QuarantineOverridden { justification: justification.to_owned(), available_at };
+    draft.step(event, State::Available);
+    Ok(draft.finish())
+}
+
+/// A transition in the making.
+struct Draft<'a> {
+    before: &'a Number,
+    number: Number,
+    policy: &'a Policy,
+    now: Timestamp,
+    steps: Vec<Step>,
+    usage: BTreeMap<(TenantId, Counter), i32>,
+    ended: Vec<EndedLease>,
+    commit_before: Option<Timestamp>,
+}
+
+impl<'a> Draft<'a> {
+    /// Starts from the number with everything ended that time alone has ended.
+    fn settled(before: &'a Number, policy: &'a Policy, now: Timestamp) -> Self {
+        let mut draft = Self {
+            before,
+            number: before.clone(),
+            policy,
+            now,
+            steps: Vec::new(),
+            usage: BTreeMap::new(),
+            ended: Vec::new(),
+            commit_before: None,
+        };
+        draft.number.bars.retain(|bar| now < bar.until);
+        while draft.number.state.deadline().is_some_and(|deadline| now >= deadline) {
+            draft.pass_deadline();
+        }
+        draft.commit_before = draft.number.state.deadline();
+        draft
+    }
+
+    fn pass_deadline(&mut self) {
+        match self.number.state.clone() {
+            State::Available => {}
+            State::Reserved(claim) => self.end_claim(ReservationKind::Reserve, &claim, ReleaseReason::TtlExpired),
+            State::Held(claim) => self.end_claim(ReservationKind::Hold, &claim, ReleaseReason::TtlExpired),
+            State::Leased(lease) | State::Suspended(lease) => {
+                let cool_down = self.policy.cool_down(self.number.identifier.class(), lease.vanity);
+                let expired = Event::LeaseExpired {
+                    lease_id: lease.lease_id,
+                    tenant: lease.tenant.clone(),
+                    ended_at: lease.ends_at,
+                };
+                let ended = EndedLease { at: lease.ends_at, lease, state: LeaseState::Expired };
+                self.end_lease(ended, expired, cool_down, EndedBy::Expiry);
+            }
+            State::Quarantine(_) => self.step(Event::IdentifierReleased, State::Available),
+        }
+    }
+
+    fn end_claim(&mut self, kind: ReservationKind, claim: &Reservation, reason: ReleaseReason) {
+        let counter = match kind {
+            ReservationKind::Reserve => Counter::Reservations,
+            ReservationKind::Hold => Counter::Holds,
+        };
+        self.count(&claim.tenant, counter, -1);
+        let event = Event::ReservationReleased {
+            kind,
+            reservation_id: claim.reservation_id,
+            tenant: claim.tenant.clone(),
+            reason,
+        };
+        self.step(event, State::Available);
+    }
+
+    /// Ends a lease in two steps: that it ended, and where the number goes: to rest, or where the cool-down is nothing
+    /// straight to AVAILABLE.
+    fn end_lease(&mut self, ended: EndedLease, event: Event, cool_down: SignedDuration, ended_by: EndedBy) {
+        let lease_id = ended.lease.lease_id;
+        let tenant = ended.lease.tenant.clone();
+        let available_at = later(ended.at, cool_down);
+        self.count(&tenant, Counter::from(self.number.identifier.class()), -1);
+        self.ended.push(ended);
+        let rests = cool_down.is_positive();
+        let passing = match ended_by {
+            EndedBy::Recall => StateName::Recalled,
+            EndedBy::Expiry if rests => StateName::Quarantine,
+            EndedBy::Expiry => StateName::Available,
+        };
+        self.push(event, passing, &State::Available, rests.then_some(available_at));
+        if rests {
+            if self.now < available_at {
+                self.number.bars.push(Bar { tenant, until: available_at });
+            }
+            let rest = Quarantine { available_at, ended_by, lease_id };
+            self.step(Event::IdentifierQuarantined { available_at, lease_id }, State::Quarantine(rest));
+        } else {
+            self.step(Event::IdentifierReleased, State::Available);
+        }
+    }
+
+    fn step(&mut self, event: Event, state: State) {
+        self.push(event, state.name(), &state, state.deadline());
+        self.number.state = state;
+    }
+
+    fn push(&mut self, event: Event, name: StateName, state: &State, deadline: Option<Timestamp>) {
+        self.number.version += 1;
+        self.steps.push(Step {
+            version: self.number.version,
+            event,
+            state: name,
+            holder: state.holder().cloned(),
+            lease_id: state.lease().map(|lease| lease.lease_id),
+            deadline,
+        });
+    }
+
+    fn count(&mut self, tenant: &TenantId, counter: Counter, change: i32) {
+        let key = (tenant.clone(), counter);
+        let net = self.usage.get(&key).copied().unwrap_or(0) + change;
+        if net == 0 {
+            self.usage.remove(&key);
+        } else {
+            self.usage.insert(key, net);
+        }
+    }
+
+    /// Counts one more, unless the quota is reached. What this same transition frees counts as free.
+    fn claim_room(&mut self, tenant: &TenantStanding, counter: Counter) -> Result<(), Rejection> {
+        let freed = self.usage.get(&(tenant.tenant.clone(), counter)).copied().unwrap_or(0);
+        let (quota, current) = (*tenant.limits.get(counter), *tenant.used.get(counter) + freed);
+        if current >= quota {
+            return Err(match counter {
+                Counter::Reservations => Rejection::ReservationQuota { quota, current },
+                Counter::Holds => Rejection::HoldQuota { quota, current },
+                Counter::Msisdn | Counter::ShortCode | Counter::Alpha => {
+                    Rejection::QuotaExceeded { class: self.number.identifier.class(), quota, current }
+                }
+            });
+        }
+        self.count(&tenant.tenant, counter, 1);
+        Ok(())
+    }
+
+    fn grant_to(self, tenant: &TenantStanding) -> Transition {
+        Transition { standing: Some((tenant.tenant.clone(), tenant.revision)), ..self.finish() }
+    }
+
+    fn finish(self) -> Transition {
+        Transition {
+            before: self.before.clone(),
+            after: self.number,
+            steps: self.steps,
+            usage: self.usage,
+            ended: self.ended,
+            standing: None,
+            commit_before: self.commit_before,
+        }
+    }
+}
