@@ -1,1 +1,147 @@
-//! To be filled.
+//! PostgreSQL, the truth. Every SQL statement of the service lives here, as a `.sql` file beside the code that runs it.
+//!
+//! What must stay true: number state has one writer, [`Store::commit`]; no transaction is held open across anything but
+//! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+
+/// Why the store could not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The settings do not describe a database.
+    #[error("the database settings are not usable: {0}")]
+    Settings(String),
+    /// No connection was to be had in time.
+    #[error("no database connection: {0}")]
+    Connection(#[from] PoolError),
+    /// PostgreSQL refused, timed out, or went away.
+    #[error("the database refused a statement: {}", described(.0))]
+    Statement(#[from] tokio_postgres::Error),
+    /// A row that the schema should not allow.
+    #[error("the row of {subject} cannot be: {what}")]
+    Impossible {
+        /// Which row.
+        subject: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Others kept changing the same rows.
+    #[error("the row kept changing under {attempts} attempts")]
+    Contended {
+        /// How often it was tried.
+        attempts: u32,
+    },
+    /// The migrations could not be applied.
+    #[error("migration failed: {0}")]
+    Migration(#[from] refinery::Error),
+}
+
+fn described(error: &tokio_postgres::Error) -> String {
+    error.as_db_error().map_or_else(|| error.to_string(), |db| format!("{} ({})", db.message(), db.code().code()))
+}
+
+impl StoreError {
+    /// Whether the same statement may succeed when it is tried again at once: a deadlock or a serialization failure.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Statement(error)
+            if error.code().is_some_and(|code| [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)))
+    }
+
+    /// Whether the database is away or too busy, so that the caller should come again later.
+    #[must_use]
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Contended { .. } => true,
+            Self::Statement(error) => error.is_closed() || error.code().is_none_or(means_away),
+            Self::Settings(_) | Self::Impossible { .. } | Self::Migration(_) => false,
+        }
+    }
+}
+
+/// Classes 08 (connection), 53 (resources), 57 (shut down, cancelled by a timeout), 40 (rollback), and lock timeouts.
+fn means_away(code: &SqlState) -> bool {
+    ["08", "53", "57", "40"].iter().any(|class| code.code().starts_with(class)) || *code == SqlState::LOCK_NOT_AVAILABLE
+}
+
+/// How to reach the database.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// `postgresql://…` of the serving role.
+    pub url: String,
+    /// The most connections.
+    pub pool_size: usize,
+    /// How long to wait for a free connection.
+    pub acquire_timeout: Duration,
+    /// How long to wait for a new connection.
+    pub connect_timeout: Duration,
+    /// How long a statement waits for a lock.
+    pub lock_timeout: Duration,
+    /// How long a statement runs.
+    pub statement_timeout: Duration,
+}
+
+/// The store: a pool of connections, cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+}
+
+impl Store {
+    /// Makes the pool; connections are opened when they are first needed.
+    ///
+    /// # Errors
+    /// [`StoreError::Settings`] where the URL does not parse.
+    pub fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
+        let mut config: tokio_postgres::Config =
+            settings.url.parse().map_err(|error: tokio_postgres::Error| StoreError::Settings(error.to_string()))?;
+        config
+            .application_name("numbering")
+            .connect_timeout(settings.connect_timeout)
+            .tcp_user_timeout(settings.statement_timeout + settings.connect_timeout)
+            .options(format!(
+                "-c lock_timeout={} -c statement_timeout={} -c idle_in_transaction_session_timeout={} -c search_path=numbering",
+                settings.lock_timeout.as_millis(),
+                settings.statement_timeout.as_millis(),
+                settings.statement_timeout.as_millis(),
+            ));
+        let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let pool = Pool::builder(manager)
+            .max_size(settings.pool_size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(settings.acquire_timeout))
+            .create_timeout(Some(settings.connect_timeout))
+            .recycle_timeout(Some(settings.connect_timeout))
+            .build()
+            .map_err(|error| StoreError::Settings(error.to_string()))?;
+        Ok(Self { pool })
+    }
+
+    pub(crate) async fn connection(&self) -> Result<Object, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+
+    /// Runs one prepared statement on a connection of the pool.
+    pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await?;
+        Ok(connection.query(&statement, params).await?)
+    }
+
+    /// Like [`Store::query`], for statements that give at most one row.
+    pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
+        let connection = self.connection().await?;
+        let statement = connection.prepare_cached(sql).await?;
+        Ok(connection.query_opt(&statement, params).await?)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.query("SELECT 1", &[]).await.map(drop)
+    }
+}

@@ -1,0 +1,174 @@
+-- The only writer of number state: one number or ten thousand, one statement, one round trip.
+--
+-- $1 the transitions; $2 actor; $3 request id; $4 to $7 scope, route, key and owner of an idempotency claim, or NULLs;
+-- $8 and $9 the answer to keep under it. Gives the identifiers that moved.
+--
+-- Lock order is an invariant: the idempotency row, numbers by identifier, tenants by id. A transition moves only if the
+-- number still has the version and the tenant still has the revision that it was decided on, if the moment at which time
+-- alone would have decided otherwise has not come (asked after the locks are held), and if its grant fits the quota.
+WITH input AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset($1::jsonb) AS i (
+        identifier text, expected_version bigint, commit_before timestamptz, standing_tenant text, standing_revision bigint,
+        version bigint, state text, tenant_id text, reservation_id uuid, lease_id uuid, deadline timestamptz,
+        effective_until timestamptz, ended_by text, bars jsonb,
+        claim_before uuid, claim_after uuid,
+        steps jsonb, usage jsonb, ended jsonb, lease jsonb, lease_is_new boolean)
+),
+idempotency_claim AS MATERIALIZED (
+    SELECT k.key FROM numbering.idempotency_keys k
+    WHERE k.scope = $4 AND k.route = $5 AND k.key = $6 AND k.owner = $7 AND k.status IS NULL
+    FOR NO KEY UPDATE
+),
+locked AS MATERIALIZED (
+    SELECT n.identifier, n.version FROM numbering.numbers n
+    WHERE n.identifier IN (SELECT i.identifier FROM input i)
+        AND ($6::text IS NULL OR EXISTS (SELECT FROM idempotency_claim))
+    ORDER BY n.identifier
+    FOR NO KEY UPDATE
+),
+moment AS MATERIALIZED (
+    SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM locked) AS all_locked
+),
+current AS MATERIALIZED (
+    SELECT i.*, moment.at
+    FROM input i
+    JOIN locked l ON l.identifier = i.identifier AND l.version = i.expected_version
+    CROSS JOIN moment
+    WHERE i.commit_before IS NULL OR moment.at < i.commit_before
+),
+wanted AS MATERIALIZED (
+    SELECT c.identifier, c.standing_tenant, u.*
+    FROM current c
+    CROSS JOIN LATERAL jsonb_to_recordset(c.usage) AS u (
+        tenant_id text, msisdn integer, short_code integer, alpha integer, reservations integer, holds integer)
+),
+locked_tenants AS MATERIALIZED (
+    SELECT t.* FROM numbering.tenants t
+    WHERE t.tenant_id IN (
+        SELECT w.tenant_id FROM wanted w
+        UNION SELECT c.standing_tenant FROM current c WHERE c.standing_tenant IS NOT NULL)
+    ORDER BY t.tenant_id
+    FOR NO KEY UPDATE
+),
+decided_on_today AS MATERIALIZED (
+    SELECT c.* FROM current c
+    LEFT JOIN locked_tenants t ON t.tenant_id = c.standing_tenant
+    WHERE c.standing_tenant IS NULL OR t.revision = c.standing_revision
+),
+over_quota AS MATERIALIZED (
+    SELECT t.tenant_id
+    FROM (
+        SELECT w.tenant_id, sum(w.msisdn) AS msisdn, sum(w.short_code) AS short_code, sum(w.alpha) AS alpha,
+               sum(w.reservations) AS reservations, sum(w.holds) AS holds
+        FROM wanted w JOIN decided_on_today d ON d.identifier = w.identifier
+        GROUP BY w.tenant_id
+    ) AS change
+    JOIN locked_tenants t ON t.tenant_id = change.tenant_id
+    WHERE (change.msisdn > 0 AND t.used_msisdn + change.msisdn > t.limit_msisdn)
+       OR (change.short_code > 0 AND t.used_short_code + change.short_code > t.limit_short_code)
+       OR (change.alpha > 0 AND t.used_alpha + change.alpha > t.limit_alpha)
+       OR (change.reservations > 0 AND t.used_reservations + change.reservations > t.limit_reservations)
+       OR (change.holds > 0 AND t.used_holds + change.holds > t.limit_holds)
+),
+moved AS MATERIALIZED (
+    SELECT d.* FROM decided_on_today d
+    WHERE d.standing_tenant IS NULL OR d.standing_tenant NOT IN (SELECT o.tenant_id FROM over_quota o)
+),
+counted AS (
+    UPDATE numbering.tenants t
+    SET used_msisdn = t.used_msisdn + change.msisdn,
+        used_short_code = t.used_short_code + change.short_code,
+        used_alpha = t.used_alpha + change.alpha,
+        used_reservations = t.used_reservations + change.reservations,
+        used_holds = t.used_holds + change.holds
+    FROM (
+        SELECT w.tenant_id, sum(w.msisdn) AS msisdn, sum(w.short_code) AS short_code, sum(w.alpha) AS alpha,
+               sum(w.reservations) AS reservations, sum(w.holds) AS holds
+        FROM wanted w JOIN moved m ON m.identifier = w.identifier
+        GROUP BY w.tenant_id
+    ) AS change
+    WHERE t.tenant_id = change.tenant_id
+),
+numbers_moved AS (
+    UPDATE numbering.numbers n
+    SET version = m.version, state = m.state, tenant_id = m.tenant_id, reservation_id = m.reservation_id,
+        lease_id = m.lease_id, deadline = m.deadline, effective_until = m.effective_until, ended_by = m.ended_by,
+        bars = m.bars
+    FROM moved m
+    WHERE n.identifier = m.identifier
+),
+claims_ended AS (
+    DELETE FROM numbering.claims c USING moved m
+    WHERE c.identifier = m.identifier AND c.claim_id = m.claim_before AND m.claim_after IS NULL
+),
+claims_changed AS (
+    UPDATE numbering.claims c
+    SET claim_id = m.claim_after, tenant_id = m.tenant_id, state = m.state, deadline = m.deadline
+    FROM moved m
+    WHERE c.identifier = m.identifier AND c.claim_id = m.claim_before AND m.claim_after IS NOT NULL
+),
+claims_made AS (
+    INSERT INTO numbering.claims (identifier, claim_id, tenant_id, state, deadline)
+    SELECT m.identifier, m.claim_after, m.tenant_id, m.state, m.deadline
+    FROM moved m WHERE m.claim_before IS NULL AND m.claim_after IS NOT NULL
+),
+leases_ended AS (
+    UPDATE numbering.leases l
+    SET state = e.state, ended_at = e.ended_at
+    FROM moved m
+    CROSS JOIN LATERAL jsonb_to_recordset(m.ended) AS e (lease_id uuid, state text, ended_at timestamptz)
+    WHERE l.identifier = m.identifier AND l.lease_id = e.lease_id
+),
+leases_changed AS (
+    UPDATE numbering.leases l
+    SET state = m.state, auto_renew = r.auto_renew, ends_at = r.ends_at, locked = r.locked
+    FROM moved m
+    CROSS JOIN LATERAL jsonb_to_record(m.lease) AS r (auto_renew boolean, ends_at timestamptz, locked boolean)
+    WHERE l.identifier = m.identifier AND l.lease_id = m.lease_id AND NOT m.lease_is_new AND m.lease IS NOT NULL
+),
+leases_made AS (
+    INSERT INTO numbering.leases (
+        identifier, lease_id, prior_lease_id, identifier_class, shown, tenant_id, state, effective_from, effective_until,
+        ends_at, term, auto_renew, vanity, locked, price_amount, price_currency, price_per)
+    SELECT m.identifier, m.lease_id, r.prior_lease_id, r.identifier_class, r.shown, m.tenant_id, m.state, r.effective_from,
+           m.effective_until, r.ends_at, r.term, r.auto_renew, r.vanity, r.locked, r.price_amount, r.price_currency,
+           r.price_per
+    FROM moved m
+    CROSS JOIN LATERAL jsonb_to_record(m.lease) AS r (
+        prior_lease_id uuid, identifier_class text, shown text, effective_from timestamptz, ends_at timestamptz, term text,
+        auto_renew boolean, vanity boolean, locked boolean, price_amount numeric, price_currency text, price_per text)
+    WHERE m.lease_is_new
+    RETURNING *
+),
+terms_recorded AS (
+    INSERT INTO numbering.lease_history (
+        identifier, lease_id, prior_lease_id, tenant_id, effective_from, effective_until, term, price_amount,
+        price_currency, price_per, recorded_at)
+    SELECT l.identifier, l.lease_id, l.prior_lease_id, l.tenant_id, l.effective_from, l.effective_until, l.term,
+           l.price_amount, l.price_currency, l.price_per, moment.at
+    FROM leases_made l CROSS JOIN moment
+),
+journalled AS (
+    INSERT INTO numbering.journal (
+        subject, subject_kind, version, event_id, type, state, tenant_id, lease_id, deadline, data, actor, request_id, at)
+    SELECT entry.identifier, 'number', entry.version, entry.event_id, entry.type, entry.state, entry.tenant_id,
+           entry.lease_id, entry.deadline, entry.data, $2, $3, entry.at
+    FROM (
+        SELECT m.identifier, m.at, s.*
+        FROM moved m
+        CROSS JOIN LATERAL jsonb_to_recordset(m.steps) AS s (
+            version bigint, event_id uuid, type text, state text, tenant_id text, lease_id uuid, deadline timestamptz,
+            data jsonb)
+        ORDER BY m.identifier, s.version
+    ) AS entry
+    RETURNING subject, seq
+),
+to_publish AS (
+    INSERT INTO numbering.outbox (subject, seq) SELECT j.subject, j.seq FROM journalled j
+),
+answered AS (
+    UPDATE numbering.idempotency_keys k
+    SET status = $8, body = $9
+    WHERE k.scope = $4 AND k.route = $5 AND k.key = $6 AND k.owner = $7 AND EXISTS (SELECT FROM moved)
+)
+SELECT m.identifier FROM moved m
