@@ -3,6 +3,7 @@
 //! The rules are in the pure crate `numbering-domain`; this package is the service around them.
 
 pub mod app;
+pub mod auth;
 pub mod cache;
 pub mod cli;
 pub mod config;

@@ -1,1 +1,231 @@
-//! To be filled.
+//! What the service tells about itself: log lines, metrics, and how much of a request was spent in PostgreSQL.
+//!
+//! What must stay true: no identifier and no tenant is ever a label of a metric, and nothing is logged that would let a
+//! reader act as somebody else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::config::{Log, LogFormat};
+
+/// The log could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// `log.filter` does not parse.
+    #[error("log.filter: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Something else in this process logs already.
+    #[error("the log is set up already: {0}")]
+    Already(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Starts logging to standard output, panics among it.
+///
+/// # Errors
+/// When the filter does not parse, or logging was started before.
+pub fn init(log: &Log) -> Result<(), TelemetryError> {
+    let filter = EnvFilter::try_new(&log.filter)?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
+    match log.format {
+        LogFormat::Json => {
+            subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).finish().try_init()?;
+        }
+        LogFormat::Text => subscriber.finish().try_init()?,
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, ToString::to_string);
+        let message = panic.payload_as_str().unwrap_or("(no message)");
+        tracing::error!(place, message, "panic");
+    }));
+    Ok(())
+}
+
+/// Labels of a request that was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HttpRequest {
+    /// The method; `OTHER` for one that HTTP does not define.
+    pub method: &'static str,
+    /// The route's template, never the path itself; `unmatched` where there is none.
+    pub route: String,
+    /// The status.
+    pub status: u16,
+}
+
+/// Labels of a request's duration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HttpRoute {
+    /// The method; `OTHER` for one that HTTP does not define.
+    pub method: &'static str,
+    /// The route's template.
+    pub route: String,
+}
+
+/// Labels of a token that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AuthRefusal {
+    /// Why, as `auth::Refusal::label` names it.
+    pub reason: &'static str,
+}
+
+/// A family of histograms whose buckets are fixed by its constructor.
+pub type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Seconds from half a millisecond to thirty seconds: an HTTP request.
+fn request_seconds() -> Histogram {
+    Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.08, 0.15, 0.3, 0.6, 1.0, 2.0, 5.0, 10.0, 30.0])
+}
+
+/// Declares [`Metrics`]: a field's doc comment is the metric's help text.
+///
+/// The name is as exposed, but for counters: their `_total` is appended when they are written out.
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $field:ident: $kind:ty = $name:literal, $made:expr;)*) => {
+        /// Every metric of the service, typed. The doc comment of a field is its help text.
+        #[derive(Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $($(#[doc = $help])+ pub $field: $kind,)*
+        }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                let mut registry = Registry::default();
+                $(
+                    let $field: $kind = $made;
+                    registry.register($name, help(concat!($($help),+)), $field.clone());
+                )*
+                Self { registry, $($field,)* }
+            }
+        }
+    };
+}
+
+/// The encoder appends the full stop itself.
+fn help(text: &'static str) -> &'static str {
+    text.trim().trim_end_matches('.')
+}
+
+metrics! {
+    /// HTTP requests answered.
+    http_requests: Family<HttpRequest, Counter> = "numbering_http_requests", Family::default();
+    /// Time from the head of a request to the head of its answer, in seconds.
+    http_request_seconds: Histograms<HttpRoute> = "numbering_http_request_duration_seconds",
+        Family::new_with_constructor(request_seconds);
+    /// HTTP connections open.
+    http_connections: Gauge = "numbering_http_connections", Gauge::default();
+    /// Bearer tokens refused, over HTTP and gRPC.
+    auth_refusals: Family<AuthRefusal, Counter> = "numbering_auth_refusals", Family::default();
+    /// Attempts to read the issuer's key set that failed; the last good set stays in force.
+    jwks_failures: Counter = "numbering_jwks_refresh_failures", Counter::default();
+    /// Reservations and holds that have not run out.
+    reservations_active: Gauge = "num_reservations_active", Gauge::default();
+    /// Reservations and holds released because their time was over.
+    reservations_auto_released: Counter = "num_reservations_auto_released", Counter::default();
+}
+
+impl Metrics {
+    /// The media type of [`Metrics::encode`].
+    pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// All metrics as text, for a scrape.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            tracing::error!(%error, "metrics could not be written out");
+        }
+        text
+    }
+}
+
+tokio::task_local! {
+    static STORE_USE: Arc<StoreUse>;
+}
+
+/// How much of a request was spent in PostgreSQL, for its log line.
+#[derive(Debug, Default)]
+pub struct StoreUse {
+    microseconds: AtomicU64,
+    queries: AtomicU32,
+}
+
+impl StoreUse {
+    /// Runs `work` so that the queries it makes are counted here.
+    pub async fn counting<F: Future>(self: Arc<Self>, work: F) -> F::Output {
+        STORE_USE.scope(self, work).await
+    }
+
+    /// Wraps work that is about to be spawned, so that its queries count for the request that spawned it.
+    pub fn carried<F: Future>(work: F) -> impl Future<Output = F::Output> {
+        let carried = STORE_USE.try_with(Arc::clone).unwrap_or_default();
+        STORE_USE.scope(carried, work)
+    }
+
+    /// Told by the store after each query; outside a request nothing is counted.
+    pub fn record(elapsed: Duration) {
+        let _ = STORE_USE.try_with(|store_use| {
+            let microseconds = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+            store_use.microseconds.fetch_add(microseconds, Ordering::Relaxed);
+            store_use.queries.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Time spent waiting for PostgreSQL.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_micros(self.microseconds.load(Ordering::Relaxed))
+    }
+
+    /// How many queries were made.
+    #[must_use]
+    pub fn queries(&self) -> u32 {
+        self.queries.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_bear_the_names_of_the_contract_and_their_help() {
+        let metrics = Metrics::default();
+        metrics.reservations_auto_released.inc();
+        metrics.reservations_active.set(3);
+        metrics
+            .http_requests
+            .get_or_create(&HttpRequest { method: "GET", route: "/healthz".into(), status: 200 })
+            .inc();
+        let text = metrics.encode();
+        for line in [
+            "num_reservations_auto_released_total 1",
+            "num_reservations_active 3",
+            "# HELP num_reservations_active Reservations and holds that have not run out.",
+            r#"numbering_http_requests_total{method="GET",route="/healthz",status="200"} 1"#,
+        ] {
+            assert!(text.lines().any(|written| written == line), "{line}\n{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn queries_of_spawned_work_count_for_the_request() {
+        let store_use = Arc::new(StoreUse::default());
+        let work = async {
+            StoreUse::record(Duration::from_millis(2));
+            tokio::spawn(StoreUse::carried(async { StoreUse::record(Duration::from_millis(3)) })).await.unwrap();
+        };
+        Arc::clone(&store_use).counting(work).await;
+        StoreUse::record(Duration::from_secs(1));
+        assert_eq!((store_use.queries(), store_use.elapsed()), (2, Duration::from_millis(5)));
+    }
+}

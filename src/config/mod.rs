@@ -1,0 +1,249 @@
+//! The one typed configuration: a file, then `NUMBERING_*` environment over it, checked whole before anything starts.
+//!
+//! What must stay true: every fault is listed at once by the setting's path; nothing that was set is ignored; and
+//! `config.default.toml`, which is the documentation, parses to the defaults.
+
+mod period;
+mod sections;
+mod sources;
+mod value;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::Path;
+
+use numbering_domain::{NumberingPlan, Policy, Term};
+
+pub use period::{InvalidPeriod, Period};
+pub use sections::{
+    Auth, Cache, Database, Grpc, Http, Idempotency, Import, Log, LogFormat, Nats, NumberingPlanSettings, Outbox,
+    PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
+};
+pub use sources::{ConfigFault, ConfigFaults};
+pub use value::{CursorKey, ServerUrl};
+
+use sources::Sources;
+
+/// The plans a tenant can be on.
+pub const PLANS: [&str; 3] = ["starter", "business", "premium"];
+
+/// The most that the issuer's clock may be off.
+const LEEWAY_LONGEST: Period = Period::from_secs(30);
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The REST listener.
+    pub http: Http,
+    /// The gRPC listener.
+    pub grpc: Grpc,
+    /// PostgreSQL.
+    pub database: Database,
+    /// Redis.
+    pub redis: Redis,
+    /// NATS JetStream.
+    pub nats: Nats,
+    /// Bearer tokens.
+    pub auth: Auth,
+    /// Secrets of the service itself.
+    pub security: Security,
+    /// The shape of the country's identifiers; [`Config::numbering_plan`] is the domain's form of it.
+    pub numbering_plan: NumberingPlanSettings,
+    /// How long claims last; [`Config::policy`] is the domain's form of it.
+    pub policy: PolicySettings,
+    /// `policy.quarantine`.
+    pub quarantine: Quarantine,
+    /// What is kept outside PostgreSQL.
+    pub cache: Cache,
+    /// Imports of number blocks.
+    pub import: Import,
+    /// `Idempotency-Key`.
+    pub idempotency: Idempotency,
+    /// The way of events.
+    pub outbox: Outbox,
+    /// Log lines.
+    pub log: Log,
+}
+
+impl Config {
+    /// Reads the file, if there is one, and the environment (`std::env::vars_os()`), which overrides it.
+    ///
+    /// # Errors
+    /// Every fault there is, each with its setting.
+    pub fn load<K, V>(file: Option<&Path>, environment: impl IntoIterator<Item = (K, V)>) -> Result<Self, ConfigFaults>
+    where
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let mut sources = Sources::gather(file, environment);
+        let config = Self::take(&mut sources);
+        config.check(&mut sources);
+        sources.finish().map(|_| config)
+    }
+
+    fn take(sources: &mut Sources) -> Self {
+        Self {
+            http: Http::take(sources),
+            grpc: Grpc::take(sources),
+            database: Database::take(sources),
+            redis: Redis::take(sources),
+            nats: Nats::take(sources),
+            auth: Auth::take(sources),
+            security: Security::take(sources),
+            numbering_plan: NumberingPlanSettings::take(sources),
+            policy: PolicySettings::take(sources),
+            quarantine: Quarantine::take(sources),
+            cache: Cache::take(sources),
+            import: Import::take(sources),
+            idempotency: Idempotency::take(sources),
+            outbox: Outbox::take(sources),
+            log: Log::take(sources),
+        }
+    }
+
+    /// The numbering plan as the domain knows it.
+    #[must_use]
+    pub fn numbering_plan(&self) -> NumberingPlan {
+        let NumberingPlanSettings { country_code, national_digits, never_leasable } = self.numbering_plan.clone();
+        NumberingPlan { country_code, national_digits, never_leasable }
+    }
+
+    /// The policy as the domain knows it.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        Policy {
+            reservation_ttl: self.policy.reservation_ttl.signed(),
+            hold_ttl: self.policy.hold_ttl.signed(),
+            renewal_window: self.policy.renewal_window.signed(),
+            vanity_grace: self.policy.vanity_grace.signed(),
+            quarantine_msisdn: self.quarantine.msisdn.signed(),
+            quarantine_short_code: self.quarantine.short_code.signed(),
+            quarantine_alpha: self.quarantine.alpha.signed(),
+            quarantine_vanity: self.quarantine.vanity.signed(),
+        }
+    }
+
+    /// The checks beyond one value's own type. Values that a fault replaced pass them, so that no fault is told twice.
+    fn check(&self, sources: &mut Sources) {
+        self.check_no_zero(sources);
+        self.check_servers(sources);
+        self.check_tokens(sources);
+        self.check_numbering_plan(sources);
+        if self.grpc.tls_cert.is_some() != self.grpc.tls_key.is_some() {
+            sources.fault("grpc.tls_cert", "and grpc.tls_key go together: set both or neither".to_owned());
+        }
+        if !PLANS.contains(&self.policy.default_plan.as_str()) && !self.policy.default_plan.is_empty() {
+            sources.fault("policy.default_plan", format!("must be one of {}", PLANS.join(", ")));
+        }
+        if !self.policy.max_term.is_empty() && Term::parse(&self.policy.max_term, self.policy.short_terms).is_err() {
+            sources.fault("policy.max_term", "must be a term up to ten years, such as 30d, 6m or 5y".to_owned());
+        }
+        if tracing_subscriber::EnvFilter::try_new(&self.log.filter).is_err() {
+            sources.fault("log.filter", "is no filter: write a level (info), or target=level pairs".to_owned());
+        }
+    }
+
+    fn check_no_zero(&self, sources: &mut Sources) {
+        for (path, period) in [
+            ("http.request_timeout", self.http.request_timeout),
+            ("http.header_read_timeout", self.http.header_read_timeout),
+            ("database.acquire_timeout", self.database.acquire_timeout),
+            ("database.lock_timeout", self.database.lock_timeout),
+            ("database.statement_timeout", self.database.statement_timeout),
+            ("database.connect_timeout", self.database.connect_timeout),
+            ("redis.call_timeout", self.redis.call_timeout),
+            ("redis.command_timeout", self.redis.command_timeout),
+            ("nats.ack_timeout", self.nats.ack_timeout),
+            ("auth.refresh", self.auth.refresh),
+            ("policy.reservation_ttl", self.policy.reservation_ttl),
+            ("policy.hold_ttl", self.policy.hold_ttl),
+            ("policy.renewal_window", self.policy.renewal_window),
+            ("policy.reminder_interval", self.policy.reminder_interval),
+            ("cache.snapshot_ttl", self.cache.snapshot_ttl),
+            ("import.timeout", self.import.timeout),
+            ("idempotency.keep", self.idempotency.keep),
+            ("idempotency.claim", self.idempotency.claim),
+            ("outbox.poll", self.outbox.poll),
+            ("outbox.leadership_ttl", self.outbox.leadership_ttl),
+        ] {
+            if period.is_zero() {
+                sources.fault(path, "must be longer than nothing".to_owned());
+            }
+        }
+        for (path, zero) in [
+            ("http.body_limit_bytes", self.http.body_limit_bytes == 0),
+            ("http.max_connections", self.http.max_connections == 0),
+            ("grpc.max_concurrent_requests", self.grpc.max_concurrent_requests == 0),
+            ("grpc.max_message_bytes", self.grpc.max_message_bytes == 0),
+            ("database.pool_size", self.database.pool_size == 0),
+            ("import.max_file_bytes", self.import.max_file_bytes == 0),
+            ("import.max_line_bytes", self.import.max_line_bytes == 0),
+            ("outbox.batch", self.outbox.batch == 0),
+            ("outbox.in_flight", self.outbox.in_flight == 0),
+        ] {
+            if zero {
+                sources.fault(path, "must be at least 1".to_owned());
+            }
+        }
+    }
+
+    fn check_servers(&self, sources: &mut Sources) {
+        let postgres = |url: &ServerUrl| url.as_str().parse::<tokio_postgres::Config>().is_ok();
+        let scheme = |url: &ServerUrl, schemes: &[&str]| {
+            let given = url.as_str();
+            given.is_empty() || schemes.iter().any(|scheme| given.starts_with(scheme))
+        };
+        if !postgres(&self.database.url) {
+            sources.fault("database.url", "must be like postgres://user:password@host:5432/database".to_owned());
+        }
+        if self.database.migrate_url.as_ref().is_some_and(|url| !postgres(url)) {
+            sources
+                .fault("database.migrate_url", "must be like postgres://user:password@host:5432/database".to_owned());
+        }
+        for (path, url) in [("redis.url", &self.redis.url), ("redis.timers_url", &self.redis.timers_url)] {
+            if !scheme(url, &["redis://", "redis+unix://", "unix://"]) {
+                sources.fault(path, "must be like redis://:password@host:6379/0".to_owned());
+            }
+        }
+        if !self.redis.url.as_str().is_empty() && self.redis.url == self.redis.timers_url {
+            let fault = "must be another database index or instance than redis.url: expiry notices come late otherwise";
+            sources.fault("redis.timers_url", fault.to_owned());
+        }
+        if !scheme(&self.nats.url, &["nats://", "tls://"]) {
+            sources.fault("nats.url", "must be like nats://host:4222".to_owned());
+        }
+    }
+
+    fn check_tokens(&self, sources: &mut Sources) {
+        if self.auth.algorithms.is_empty() {
+            sources.fault("auth.algorithms", "must name at least one algorithm".to_owned());
+        }
+        if self.auth.leeway > LEEWAY_LONGEST {
+            sources.fault("auth.leeway", format!("must not be more than {LEEWAY_LONGEST}"));
+        }
+    }
+
+    fn check_numbering_plan(&self, sources: &mut Sources) {
+        let NumberingPlanSettings { country_code, national_digits, never_leasable } = &self.numbering_plan;
+        let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        if !digits(country_code) || country_code.len() > 3 || country_code.starts_with('0') {
+            sources.fault("numbering_plan.country_code", "must be 1 to 3 digits without +, such as 93".to_owned());
+        }
+        // E.164: fifteen digits at most, country code and all.
+        if *national_digits == 0 || country_code.len() + national_digits > 15 {
+            let fault = "must be at least 1, and with the country code at most 15 (E.164)".to_owned();
+            sources.fault("numbering_plan.national_digits", fault);
+        }
+        let wrong: BTreeSet<&str> = never_leasable
+            .iter()
+            .map(String::as_str)
+            .filter(|code| !digits(code) || !(3..=6).contains(&code.len()))
+            .collect();
+        for code in wrong {
+            sources.fault("numbering_plan.never_leasable", format!("{code:?} is no short code of 3 to 6 digits"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
