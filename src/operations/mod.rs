@@ -1,1 +1,4 @@
-//! To be filled.
+//! What the service does, free of transport: REST and gRPC parse a request into a call here and turn its outcome into an
+//! answer.
+
+pub mod numbers;

@@ -3,6 +3,13 @@
 //! What must stay true: number state has one writer, [`Store::commit`]; no transaction is held open across anything but
 //! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`.
 
+pub mod commit;
+pub mod idempotency;
+pub mod load;
+pub mod migrate;
+pub(crate) mod rows;
+pub mod tenants;
+
 use std::time::Duration;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};

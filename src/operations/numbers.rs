@@ -1,0 +1,303 @@
+//! A command about a number, from asking to done: load, decide, commit, tell the cache.
+//!
+//! What must stay true: every change of a number's state in the service comes through [`Numbers::execute`] or, many at a
+//! time, through the same three calls; and a change that was begun runs to its end even when the client hangs up.
+
+use std::sync::Arc;
+
+use numbering_domain::{
+    Acting, Command, Identifier, LeaseId, Number, Policy, Price, RecallReason, Rejection, ReservationId, State,
+    TenantId, Term, Transition, decide,
+};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::cache::Cache;
+use crate::store::commit::{Answered, Origin};
+use crate::store::idempotency::{Answer, Claim};
+use crate::store::load::Loaded;
+use crate::store::{Store, StoreError};
+
+/// On whose behalf a command comes.
+#[derive(Clone, Debug)]
+pub enum OnBehalfOf {
+    /// A tenant's, or an admin's for a tenant.
+    Tenant(TenantId),
+    /// An admin's own, or the service's.
+    Authority,
+}
+
+/// What is asked of a number. Ids and prices are filled in when it is decided.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// US-NUM-007.
+    Reserve,
+    /// US-NUM-008.
+    Hold,
+    /// US-NUM-009.
+    Release,
+    /// US-NUM-003.
+    Lease {
+        /// For how long.
+        term: Term,
+        /// Whether to renew it.
+        auto_renew: bool,
+        /// Whether as vanity.
+        vanity: bool,
+        /// Whether the caller has `numbers.lease.bypass`.
+        may_bypass: bool,
+    },
+    /// US-NUM-004.
+    Recall {
+        /// Why.
+        reason: RecallReason,
+    },
+    /// An admin's suspension of the lease.
+    Suspend,
+    /// An admin's reinstatement of the lease.
+    Reinstate,
+    /// Automatic renewal on or off.
+    SetAutoRenew {
+        /// The lease that is meant.
+        lease_id: LeaseId,
+        /// On or off.
+        auto_renew: bool,
+    },
+    /// US-NUM-006.
+    OverrideQuarantine {
+        /// Why.
+        justification: String,
+    },
+}
+
+/// A command about one number.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Which number.
+    pub identifier: Identifier,
+    /// On whose behalf.
+    pub on_behalf_of: OnBehalfOf,
+    /// What.
+    pub ask: Ask,
+    /// Who asks, for the journal.
+    pub origin: Origin,
+}
+
+/// How the answer to an order is written, so that it can be kept with the order's effect.
+pub type Render = Arc<dyn Fn(&Transition) -> Answer + Send + Sync>;
+
+/// An idempotency claim that an order runs under.
+#[derive(Clone)]
+pub struct Guard {
+    /// The claim.
+    pub claim: Claim,
+    /// The answer.
+    pub render: Render,
+}
+
+/// Why an order did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// The rules refuse it.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The store could not do it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The price list has no price for the number's tier.
+    #[error("the price list has no price for {identifier}")]
+    Unpriced {
+        /// Which number.
+        identifier: String,
+    },
+    /// The task that ran the order died.
+    #[error("the order was interrupted: {0}")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// How often an order is decided afresh when its number or tenant changed under it.
+const DECISIONS: u32 = 3;
+/// How many ended claims of a tenant are written down at once when its quota refuses.
+const SETTLED_AT_ONCE: i64 = 1000;
+
+/// The commands about numbers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    store: Store,
+    cache: Cache,
+    policy: Arc<Policy>,
+    default_plan: Arc<str>,
+    committed: Arc<Notify>,
+}
+
+impl Numbers {
+    /// `committed` is woken after each commit, for the relay of events.
+    #[must_use]
+    pub fn new(store: Store, cache: Cache, policy: Policy, default_plan: &str, committed: Arc<Notify>) -> Self {
+        Self { store, cache, policy: Arc::new(policy), default_plan: default_plan.into(), committed }
+    }
+
+    /// Does what is asked, and gives what was done. Once begun it goes on to its end, also when the caller stops waiting.
+    ///
+    /// # Errors
+    /// [`OrderError::Rejected`] by the rules; the others when it could not be done, and then nothing was.
+    pub async fn execute(&self, order: Order, guard: Option<Guard>) -> Result<Transition, OrderError> {
+        let numbers = self.clone();
+        tokio::spawn(async move { numbers.decide_and_commit(&order, guard.as_ref()).await }).await?
+    }
+
+    async fn decide_and_commit(&self, order: &Order, guard: Option<&Guard>) -> Result<Transition, OrderError> {
+        let ids = FreshIds::new();
+        let mut decisions = 0;
+        let mut settled = false;
+        while decisions < DECISIONS {
+            let loaded = self.load(order).await?;
+            let decided = self.decide(order, &loaded, &ids);
+            if let (Err(OrderError::Rejected(refusal)), OnBehalfOf::Tenant(tenant)) = (&decided, &order.on_behalf_of)
+                && refusal.is_quota()
+                && !settled
+            {
+                settled = true;
+                if self.settle_overdue(tenant, &order.origin).await? > 0 {
+                    continue;
+                }
+            }
+            let transition = decided?;
+            if self.commit(&transition, &order.origin, guard).await? {
+                return Ok(transition);
+            }
+            decisions += 1;
+        }
+        Err(StoreError::Contended { attempts: DECISIONS }.into())
+    }
+
+    /// The number as it truly is now, for readers.
+    pub async fn read(&self, identifier: &Identifier) -> Result<Number, OrderError> {
+        let loaded = self.store.load(identifier, None, false).await?;
+        let number = loaded.number.ok_or(Rejection::NotRegistered)?;
+        Ok(number.at(loaded.now, &self.policy))
+    }
+
+    async fn load(&self, order: &Order) -> Result<Loaded, StoreError> {
+        let vanity = matches!(order.ask, Ask::Lease { vanity: true, .. });
+        let tenant = match &order.on_behalf_of {
+            OnBehalfOf::Tenant(tenant) => Some(tenant),
+            OnBehalfOf::Authority => None,
+        };
+        let loaded = self.store.load(&order.identifier, tenant, vanity).await?;
+        match (tenant, &loaded.standing) {
+            (Some(tenant), None) => {
+                self.store.meet_tenant(tenant, &self.default_plan).await?;
+                self.store.load(&order.identifier, Some(tenant), vanity).await
+            }
+            _ => Ok(loaded),
+        }
+    }
+
+    fn decide(&self, order: &Order, loaded: &Loaded, ids: &FreshIds) -> Result<Transition, OrderError> {
+        let number = loaded.number.as_ref().ok_or(Rejection::NotRegistered)?;
+        let acting = match (&order.on_behalf_of, &loaded.standing) {
+            (OnBehalfOf::Tenant(_), Some(standing)) => Acting::Tenant(standing),
+            (OnBehalfOf::Tenant(tenant), None) => {
+                let what = "a tenant that was met has a standing";
+                return Err(StoreError::Impossible { subject: tenant.to_string(), what }.into());
+            }
+            (OnBehalfOf::Authority, _) => Acting::Authority,
+        };
+        let command = command(&order.ask, loaded.price.as_ref(), ids)
+            .ok_or_else(|| OrderError::Unpriced { identifier: order.identifier.to_string() })?;
+        Ok(decide(number, acting, &command, &self.policy, loaded.now)?)
+    }
+
+    async fn commit(
+        &self,
+        transition: &Transition,
+        origin: &Origin,
+        guard: Option<&Guard>,
+    ) -> Result<bool, StoreError> {
+        let answer = guard.map(|guard| (guard.render)(transition));
+        let answered = guard.zip(answer.as_ref()).map(|(guard, answer)| Answered { claim: &guard.claim, answer });
+        let transitions = std::slice::from_ref(transition);
+        let moved = self.store.commit(transitions, origin, answered).await?.contains(&true);
+        if moved {
+            self.committed.notify_one();
+            self.cache.tell(transitions).await;
+        }
+        Ok(moved)
+    }
+
+    /// Writes down what time has ended among a tenant's claims and leases, so that it does not count against the tenant's
+    /// quota. Gives how many moved.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store could not.
+    pub async fn settle_overdue(&self, tenant: &TenantId, origin: &Origin) -> Result<usize, StoreError> {
+        let overdue = self.store.load_overdue_of_tenant(tenant, SETTLED_AT_ONCE).await?;
+        let transitions: Vec<Transition> = overdue
+            .iter()
+            .filter_map(|(now, number)| {
+                let command = expiry(&number.state)?;
+                decide(number, Acting::Authority, &command, &self.policy, *now).ok()
+            })
+            .collect();
+        if transitions.is_empty() {
+            return Ok(0);
+        }
+        let moved = self.store.commit(&transitions, origin, None).await?;
+        let done: Vec<Transition> =
+            transitions.into_iter().zip(moved).filter_map(|(done, moved)| moved.then_some(done)).collect();
+        self.committed.notify_one();
+        self.cache.tell(&done).await;
+        Ok(done.len())
+    }
+}
+
+/// The command that writes down that this state's time has ended.
+fn expiry(state: &State) -> Option<Command> {
+    match state {
+        State::Available => None,
+        State::Reserved(claim) | State::Held(claim) => {
+            Some(Command::ExpireReservation { reservation_id: claim.reservation_id })
+        }
+        State::Leased(lease) | State::Suspended(lease) => Some(Command::ExpireLease { lease_id: lease.lease_id }),
+        State::Quarantine(_) => Some(Command::EndQuarantine),
+    }
+}
+
+/// The ids that an order may need, the same for each of its decisions.
+struct FreshIds {
+    reservation_id: ReservationId,
+    lease_id: LeaseId,
+}
+
+impl FreshIds {
+    fn new() -> Self {
+        Self { reservation_id: ReservationId(Uuid::now_v7()), lease_id: LeaseId(Uuid::now_v7()) }
+    }
+}
+
+/// The domain's command; `None` where it needs a price and there is none.
+fn command(ask: &Ask, price: Option<&Price>, ids: &FreshIds) -> Option<Command> {
+    Some(match ask {
+        Ask::Reserve => Command::Reserve { reservation_id: ids.reservation_id },
+        Ask::Hold => Command::Hold,
+        Ask::Release => Command::Release,
+        Ask::Lease { term, auto_renew, vanity, may_bypass } => Command::Lease {
+            lease_id: ids.lease_id,
+            term: *term,
+            auto_renew: *auto_renew,
+            vanity: *vanity,
+            may_bypass: *may_bypass,
+            price: price?.clone(),
+        },
+        Ask::Recall { reason } => Command::Recall { reason: reason.clone() },
+        Ask::Suspend => Command::Suspend,
+        Ask::Reinstate => Command::Reinstate,
+        Ask::SetAutoRenew { lease_id, auto_renew } => {
+            Command::SetAutoRenew { lease_id: *lease_id, auto_renew: *auto_renew }
+        }
+        Ask::OverrideQuarantine { justification } => {
+            Command::OverrideQuarantine { justification: justification.clone() }
+        }
+    })
+}

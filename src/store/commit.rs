@@ -1,0 +1,286 @@
+//! The only writer of number state.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use numbering_domain::{Counter, Lease, LeaseId, Number, State, TenantId, Transition};
+use serde::Serialize;
+use serde_json::Value;
+use tokio_postgres::types::Json;
+use uuid::Uuid;
+
+use super::idempotency::{Answer, Claim};
+use super::{Store, StoreError};
+use crate::events::payload;
+
+/// Who makes a change, for the journal.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The token's `sub`, or the part of the service that acts.
+    pub actor: String,
+    /// The request that it came in.
+    pub request_id: String,
+}
+
+/// An answer to keep under an idempotency claim, in the same commit as the effect.
+#[derive(Clone, Debug)]
+pub struct Answered<'a> {
+    /// The claim, which must still be ours.
+    pub claim: &'a Claim,
+    /// What was answered.
+    pub answer: &'a Answer,
+}
+
+#[derive(Debug, Serialize)]
+struct InputRow<'a> {
+    identifier: &'a str,
+    expected_version: i64,
+    commit_before: Option<Timestamp>,
+    standing_tenant: Option<&'a str>,
+    standing_revision: Option<i64>,
+    version: i64,
+    state: &'static str,
+    tenant_id: Option<&'a str>,
+    reservation_id: Option<Uuid>,
+    lease_id: Option<Uuid>,
+    deadline: Option<Timestamp>,
+    effective_until: Option<Timestamp>,
+    ended_by: Option<&'static str>,
+    bars: Vec<BarColumn<'a>>,
+    claim_before: Option<Uuid>,
+    claim_after: Option<Uuid>,
+    steps: Vec<StepRow<'a>>,
+    usage: Vec<UsageRow<'a>>,
+    ended: Vec<EndedRow>,
+    lease: Option<LeaseRow<'a>>,
+    lease_is_new: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct BarColumn<'a> {
+    tenant: &'a str,
+    until: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+struct StepRow<'a> {
+    version: i64,
+    event_id: Uuid,
+    #[serde(rename = "type")]
+    event_type: &'static str,
+    state: &'static str,
+    tenant_id: Option<&'a str>,
+    lease_id: Option<Uuid>,
+    deadline: Option<Timestamp>,
+    data: Value,
+}
+
+#[derive(Debug, Serialize)]
+struct UsageRow<'a> {
+    tenant_id: &'a str,
+    msisdn: i32,
+    short_code: i32,
+    alpha: i32,
+    reservations: i32,
+    holds: i32,
+}
+
+#[derive(Debug, Serialize)]
+struct EndedRow {
+    lease_id: Uuid,
+    state: &'static str,
+    ended_at: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+struct LeaseRow<'a> {
+    prior_lease_id: Option<Uuid>,
+    identifier_class: &'static str,
+    shown: &'a str,
+    effective_from: Timestamp,
+    ends_at: Timestamp,
+    term: String,
+    auto_renew: bool,
+    vanity: bool,
+    locked: bool,
+    price_amount: String,
+    price_currency: &'a str,
+    price_per: &'a str,
+}
+
+impl<'a> InputRow<'a> {
+    fn of(transition: &'a Transition) -> Self {
+        let Transition { before, after, .. } = transition;
+        let state = Columns::of(&after.state);
+        let lease = after.state.lease();
+        Self {
+            identifier: before.identifier.key(),
+            expected_version: before.version,
+            commit_before: transition.commit_before,
+            standing_tenant: transition.standing.as_ref().map(|(tenant, _)| tenant.as_str()),
+            standing_revision: transition.standing.as_ref().map(|(_, revision)| *revision),
+            version: after.version,
+            state: after.state.name().as_str(),
+            tenant_id: after.state.holder().map(TenantId::as_str),
+            reservation_id: state.reservation_id,
+            lease_id: state.lease_id,
+            deadline: after.state.deadline(),
+            effective_until: lease.map(|lease| lease.effective_until),
+            ended_by: state.ended_by,
+            bars: after.bars.iter().map(|bar| BarColumn { tenant: bar.tenant.as_str(), until: bar.until }).collect(),
+            claim_before: claim_id(&before.state),
+            claim_after: claim_id(&after.state),
+            steps: steps(transition),
+            usage: usage(&transition.usage),
+            ended: transition
+                .ended
+                .iter()
+                .map(|ended| EndedRow {
+                    lease_id: ended.lease.lease_id.0,
+                    state: ended.state.as_str(),
+                    ended_at: ended.at,
+                })
+                .collect(),
+            lease: lease.map(|lease| LeaseRow::of(after, lease)),
+            lease_is_new: lease.map(|lease| lease.lease_id) != before.state.lease().map(|lease| lease.lease_id)
+                && lease.is_some(),
+        }
+    }
+}
+
+impl<'a> LeaseRow<'a> {
+    fn of(number: &'a Number, lease: &'a Lease) -> Self {
+        Self {
+            prior_lease_id: lease.prior_lease_id.map(|id| id.0),
+            identifier_class: number.identifier.class().as_str(),
+            shown: &number.shown,
+            effective_from: lease.effective_from,
+            ends_at: lease.ends_at,
+            term: lease.term.to_string(),
+            auto_renew: lease.auto_renew,
+            vanity: lease.vanity,
+            locked: lease.locked,
+            price_amount: lease.price.amount.to_string(),
+            price_currency: &lease.price.currency,
+            price_per: &lease.price.per,
+        }
+    }
+}
+
+/// The columns of a number that only some states fill.
+#[derive(Default)]
+struct Columns {
+    reservation_id: Option<Uuid>,
+    lease_id: Option<Uuid>,
+    ended_by: Option<&'static str>,
+}
+
+impl Columns {
+    fn of(state: &State) -> Self {
+        match state {
+            State::Available => Self::default(),
+            State::Reserved(claim) | State::Held(claim) => {
+                Self { reservation_id: Some(claim.reservation_id.0), ..Self::default() }
+            }
+            State::Leased(lease) | State::Suspended(lease) => {
+                Self { lease_id: Some(lease.lease_id.0), ..Self::default() }
+            }
+            State::Quarantine(rest) => {
+                Self { lease_id: Some(rest.lease_id.0), ended_by: Some(rest.ended_by.as_str()), ..Self::default() }
+            }
+        }
+    }
+}
+
+/// The id under which a state stands in the table of claims.
+fn claim_id(state: &State) -> Option<Uuid> {
+    match state {
+        State::Available | State::Quarantine(_) => None,
+        State::Reserved(claim) | State::Held(claim) => Some(claim.reservation_id.0),
+        State::Leased(lease) | State::Suspended(lease) => Some(lease.lease_id.0),
+    }
+}
+
+fn steps(transition: &Transition) -> Vec<StepRow<'_>> {
+    transition
+        .steps
+        .iter()
+        .map(|step| StepRow {
+            version: step.version,
+            event_id: Uuid::now_v7(),
+            event_type: step.event.type_name(),
+            state: step.state.as_str(),
+            tenant_id: step.holder.as_ref().map(TenantId::as_str),
+            lease_id: step.lease_id.map(|LeaseId(id)| id),
+            deadline: step.deadline,
+            data: payload::data(step, &transition.after),
+        })
+        .collect()
+}
+
+fn usage(changes: &BTreeMap<(TenantId, Counter), i32>) -> Vec<UsageRow<'_>> {
+    let tenants: HashSet<&TenantId> = changes.keys().map(|(tenant, _)| tenant).collect();
+    let change = |tenant: &TenantId, counter| changes.get(&(tenant.clone(), counter)).copied().unwrap_or(0);
+    tenants
+        .into_iter()
+        .map(|tenant| UsageRow {
+            tenant_id: tenant.as_str(),
+            msisdn: change(tenant, Counter::Msisdn),
+            short_code: change(tenant, Counter::ShortCode),
+            alpha: change(tenant, Counter::Alpha),
+            reservations: change(tenant, Counter::Reservations),
+            holds: change(tenant, Counter::Holds),
+        })
+        .collect()
+}
+
+/// How often a statement that PostgreSQL asks to repeat (40001, 40P01) is tried.
+const ATTEMPTS: u32 = 3;
+/// The pause before the second attempt; it grows with each, with jitter.
+const PAUSE: Duration = Duration::from_millis(10);
+
+impl Store {
+    /// Commits transitions of *different* numbers: all their rows, journal entries, events and counters at once. Those
+    /// whose number, tenant or quota is no longer as it was decided on do not move; `true` marks those that did, in order.
+    ///
+    /// With `answered`, nothing moves unless the idempotency claim is still ours, and the answer is kept with the effect.
+    pub async fn commit(
+        &self,
+        transitions: &[Transition],
+        origin: &Origin,
+        answered: Option<Answered<'_>>,
+    ) -> Result<Vec<bool>, StoreError> {
+        let input = Json(transitions.iter().map(InputRow::of).collect::<Vec<_>>());
+        let claim = answered.as_ref().map(|answered| answered.claim);
+        let scope = claim.map(|claim| claim.scope.as_str());
+        let route = claim.map(|claim| claim.route.as_str());
+        let key = claim.map(|claim| claim.key.as_str());
+        let owner = claim.map(|claim| claim.owner);
+        let status = answered.as_ref().map(|answered| i32::from(answered.answer.status));
+        let body = answered.as_ref().map(|answered| answered.answer.body.as_str());
+        let mut attempt = 1;
+        let rows = loop {
+            let sql = include_str!("commit.sql");
+            let tried = self
+                .query(sql, &[&input, &origin.actor, &origin.request_id, &scope, &route, &key, &owner, &status, &body])
+                .await;
+            match tried {
+                Err(error) if error.is_transient() && attempt < ATTEMPTS => {
+                    tokio::time::sleep(jittered(PAUSE * attempt)).await;
+                    attempt += 1;
+                }
+                done => break done?,
+            }
+        };
+        let moved = rows.iter().map(|row| row.try_get::<_, &str>(0)).collect::<Result<HashSet<_>, _>>()?;
+        Ok(transitions.iter().map(|transition| moved.contains(transition.before.identifier.key())).collect())
+    }
+}
+
+/// Between half and the whole of `pause`, so that those who collided do not meet again.
+fn jittered(pause: Duration) -> Duration {
+    let random = Uuid::new_v4().as_u128() % 1000;
+    let thousandths = u32::try_from(random).unwrap_or(0);
+    pause / 2 + pause * thousandths / 2000
+}

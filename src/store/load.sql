@@ -1,0 +1,17 @@
+-- What a decision is taken on: the moment, the number with its lease, the acting tenant's standing, the listed price.
+-- $1 identifier; $2 tenant or NULL; $3 whether the vanity price is asked for. Always one row.
+SELECT clock_timestamp() AS now,
+       n.identifier, n.identifier_class, n.shown, n.operator_id, n.block_id, n.vanity_eligible, n.price_tier, n.valid_from,
+       n.version, n.state, n.tenant_id, n.reservation_id, n.lease_id, n.deadline, n.effective_until, n.ended_by, n.bars,
+       n.prior_lease_id, n.effective_from, n.ends_at, n.term, n.auto_renew, n.vanity, n.locked,
+       n.price_amount::text AS price_amount, n.price_currency, n.price_per,
+       p.amount::text AS list_amount, p.currency AS list_currency, p.per AS list_per,
+       t.tenant_id AS standing_tenant, t.plan, t.status, t.revision, t.operator_allowlist,
+       t.limit_msisdn, t.limit_short_code, t.limit_alpha, t.limit_reservations, t.limit_holds,
+       t.used_msisdn, t.used_short_code, t.used_alpha, t.used_reservations, t.used_holds
+FROM (SELECT $1::text AS identifier, $2::text AS tenant_id) AS asked
+LEFT JOIN numbering.number_with_lease n ON n.identifier = asked.identifier
+LEFT JOIN numbering.tenants t ON t.tenant_id = asked.tenant_id
+LEFT JOIN numbering.prices p
+    ON p.identifier_class = n.identifier_class
+    AND p.price_tier = CASE WHEN $3::boolean THEN 'vanity' ELSE n.price_tier END
