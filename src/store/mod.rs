@@ -3,8 +3,11 @@
 //! What must stay true: number state has one writer, [`Store::commit`]; no transaction is held open across anything but
 //! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`.
 
+pub mod browse;
 pub mod commit;
 pub mod idempotency;
+pub mod journal;
+pub mod leases;
 pub mod load;
 pub mod migrate;
 pub(crate) mod rows;

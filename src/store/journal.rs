@@ -1,0 +1,126 @@
+//! The journal as people read it: a number's history, and the audit trail.
+
+use jiff::Timestamp;
+use numbering_domain::{Identifier, StateName};
+use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{Store, StoreError};
+
+/// One entry.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its place in the journal, where the reader goes by it.
+    pub seq: i64,
+    /// What it is about: a canonical identifier, a block, an operator, a tenant.
+    pub subject: String,
+    /// The number's version after it; the entry of the block that a number came in is 0.
+    pub version: Option<i64>,
+    /// What happened, by the event's type.
+    pub event_type: String,
+    /// When.
+    pub at: Timestamp,
+    /// Who did it.
+    pub actor: String,
+    /// The request that it came in.
+    pub request_id: String,
+    /// The event's data.
+    pub data: Value,
+}
+
+/// What the audit trail is searched by; filters combine.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Only about this subject.
+    pub subject: Option<String>,
+    /// Only of this type.
+    pub event_type: Option<String>,
+    /// Only by this actor.
+    pub actor: Option<String>,
+    /// Only about this tenant.
+    pub tenant: Option<String>,
+    /// Not before then.
+    pub from: Option<Timestamp>,
+    /// Before then.
+    pub to: Option<Timestamp>,
+}
+
+/// How a number stood at a moment, as the journal has it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// The state.
+    pub state: StateName,
+    /// Who held it.
+    pub tenant: Option<String>,
+    /// The lease in force.
+    pub lease_id: Option<Uuid>,
+    /// When time alone moved it on.
+    pub deadline: Option<Timestamp>,
+    /// Since when it stood so.
+    pub since: Timestamp,
+}
+
+impl Store {
+    /// The number's entries after version `after` (-1 for the beginning), oldest first, at most `most`.
+    pub async fn history(&self, identifier: &Identifier, after: i64, most: i64) -> Result<Vec<Entry>, StoreError> {
+        let rows = self.query(include_str!("number_history.sql"), &[&identifier.key(), &after, &most]).await?;
+        rows.iter().map(|row| entry(row, 0, identifier.key().to_owned())).collect()
+    }
+
+    /// How the number stood at `moment`; `None` before it came into the inventory.
+    pub async fn standing_at(
+        &self,
+        identifier: &Identifier,
+        moment: Timestamp,
+    ) -> Result<Option<Standing>, StoreError> {
+        let row = self.query_opt(include_str!("number_at.sql"), &[&identifier.key(), &moment]).await?;
+        row.map(|row| {
+            let state = StateName::parse(row.try_get("state")?).ok_or_else(|| StoreError::Impossible {
+                subject: identifier.key().to_owned(),
+                what: "a journal entry of a number has a state",
+            })?;
+            Ok(Standing {
+                state,
+                tenant: row.try_get("tenant_id")?,
+                lease_id: row.try_get("lease_id")?,
+                deadline: row.try_get("deadline")?,
+                since: row.try_get("at")?,
+            })
+        })
+        .transpose()
+    }
+
+    /// The audit trail, newest first, before the entry `before`, at most `most`.
+    pub async fn audit(&self, filter: &AuditFilter, before: Option<i64>, most: i64) -> Result<Vec<Entry>, StoreError> {
+        let rows = self
+            .query(
+                include_str!("audit.sql"),
+                &[
+                    &filter.subject,
+                    &filter.event_type,
+                    &filter.actor,
+                    &filter.tenant,
+                    &filter.from,
+                    &filter.to,
+                    &before,
+                    &most,
+                ],
+            )
+            .await?;
+        rows.iter().map(|row| entry(row, row.try_get("seq")?, row.try_get("subject")?)).collect()
+    }
+}
+
+fn entry(row: &Row, seq: i64, subject: String) -> Result<Entry, StoreError> {
+    Ok(Entry {
+        seq,
+        subject,
+        version: row.try_get("version")?,
+        event_type: row.try_get("type")?,
+        at: row.try_get("at")?,
+        actor: row.try_get("actor")?,
+        request_id: row.try_get("request_id")?,
+        data: row.try_get("data")?,
+    })
+}

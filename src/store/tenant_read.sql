@@ -1,0 +1,20 @@
+-- A tenant's standing, its own quotas, and what of its use time has ended already. $1 tenant.
+SELECT t.tenant_id AS standing_tenant, t.plan, t.status, t.revision, t.operator_allowlist,
+       t.limit_msisdn, t.limit_short_code, t.limit_alpha, t.limit_reservations, t.limit_holds,
+       t.used_msisdn - ended.msisdn AS used_msisdn,
+       t.used_short_code - ended.short_code AS used_short_code,
+       t.used_alpha - ended.alpha AS used_alpha,
+       t.used_reservations - ended.reservations AS used_reservations,
+       t.used_holds - ended.holds AS used_holds
+FROM numbering.tenants t
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE c.state = 'RESERVED')::integer AS reservations,
+           count(*) FILTER (WHERE c.state = 'HELD')::integer AS holds,
+           count(*) FILTER (WHERE c.state IN ('LEASED', 'SUSPENDED') AND n.identifier_class = 'MSISDN')::integer AS msisdn,
+           count(*) FILTER (WHERE c.state IN ('LEASED', 'SUSPENDED') AND n.identifier_class = 'SHORT_CODE')::integer
+               AS short_code,
+           count(*) FILTER (WHERE c.state IN ('LEASED', 'SUSPENDED') AND n.identifier_class = 'ALPHA')::integer AS alpha
+    FROM numbering.claims c JOIN numbering.numbers n ON n.identifier = c.identifier
+    WHERE c.tenant_id = t.tenant_id AND c.deadline <= clock_timestamp()
+) AS ended
+WHERE t.tenant_id = $1
