@@ -243,6 +243,7 @@ struct LeaseAsked<'a> {
 }
 
 fn lease(mut draft: Draft<'_>, acting: Acting<'_>, asked: &LeaseAsked<'_>) -> Result<Transition, Rejection> {
+    acting_tenant(acting)?;
     if asked.vanity && !asked.term.offered_for_vanity() {
         return Err(Rejection::InvalidVanityTerm);
     }
