@@ -367,7 +367,12 @@ fn set_auto_renew(
     if lease.lease_id != lease_id {
         return Err(Rejection::InvalidState { state });
     }
-    let ends_at = Lease::end_with_grace(lease.effective_until, lease.vanity, auto_renew, draft.policy);
+    let in_grace = draft.now >= lease.effective_until;
+    let ends_at = if in_grace {
+        lease.ends_at
+    } else {
+        Lease::end_with_grace(lease.effective_until, lease.vanity, auto_renew, draft.policy)
+    };
     let lease = Lease { ends_at, auto_renew, ..lease };
     let event = Event::LeaseUpdated { lease_id, tenant: lease.tenant.clone(), auto_renew };
     let state = match draft.number.state {
