@@ -148,6 +148,15 @@ fn may_take<'a>(draft: &Draft<'_>, acting: Acting<'a>) -> Result<&'a TenantStand
     }
 }
 
+/// The refusal while the number rests. A bar may outlast the rest: after a vanity lease and an override, for one.
+fn resting(draft: &Draft<'_>, rest: &Quarantine, tenant: &TenantId) -> Rejection {
+    let barred_until = draft.number.barred_until(tenant, draft.now).unwrap_or(rest.available_at);
+    Rejection::QuarantineActive {
+        state: draft.number.state.name(),
+        available_at: rest.available_at.max(barred_until),
+    }
+}
+
 /// The self-bypass rule, and a date from which the number is offered.
 fn open_to(draft: &Draft<'_>, tenant: &TenantId) -> Result<(), Rejection> {
     let state = draft.number.state.name();
@@ -164,9 +173,7 @@ fn reserve(mut draft: Draft<'_>, acting: Acting<'_>, reservation_id: Reservation
     let tenant = may_take(&draft, acting)?;
     let state = draft.number.state.name();
     match &draft.number.state {
-        State::Quarantine(rest) => {
-            return Err(Rejection::QuarantineActive { state, available_at: rest.available_at });
-        }
+        State::Quarantine(rest) => return Err(resting(&draft, rest, &tenant.tenant)),
         State::Reserved(_) | State::Held(_) | State::Leased(_) | State::Suspended(_) => {
             return Err(Rejection::NotAvailable { state });
         }
@@ -190,9 +197,7 @@ fn hold(mut draft: Draft<'_>, acting: Acting<'_>) -> Result<Transition, Rejectio
     let tenant = may_take(&draft, acting)?;
     let state = draft.number.state.name();
     let claim = match &draft.number.state {
-        State::Quarantine(rest) => {
-            return Err(Rejection::QuarantineActive { state, available_at: rest.available_at });
-        }
+        State::Quarantine(rest) => return Err(resting(&draft, rest, &tenant.tenant)),
         State::Reserved(claim) if claim.tenant != tenant.tenant => {
             return Err(Rejection::ReservedByOtherTenant { state });
         }
@@ -243,6 +248,7 @@ struct LeaseAsked<'a> {
 }
 
 fn lease(mut draft: Draft<'_>, acting: Acting<'_>, asked: &LeaseAsked<'_>) -> Result<Transition, Rejection> {
+    acting_tenant(acting)?;
     if asked.vanity && !asked.term.offered_for_vanity() {
         return Err(Rejection::InvalidVanityTerm);
     }
@@ -252,9 +258,7 @@ fn lease(mut draft: Draft<'_>, acting: Acting<'_>, asked: &LeaseAsked<'_>) -> Re
     }
     let state = draft.number.state.name();
     let freed = match &draft.number.state {
-        State::Quarantine(rest) => {
-            return Err(Rejection::QuarantineActive { state, available_at: rest.available_at });
-        }
+        State::Quarantine(rest) => return Err(resting(&draft, rest, &tenant.tenant)),
         State::Leased(_) | State::Suspended(_) => return Err(Rejection::AlreadyLeased { state }),
         State::Reserved(claim) if claim.tenant != tenant.tenant => {
             return Err(Rejection::ReservedByOtherTenant { state });
@@ -363,7 +367,12 @@ fn set_auto_renew(
     if lease.lease_id != lease_id {
         return Err(Rejection::InvalidState { state });
     }
-    let ends_at = Lease::end_with_grace(lease.effective_until, lease.vanity, auto_renew, draft.policy);
+    let in_grace = draft.now >= lease.effective_until;
+    let ends_at = if in_grace {
+        lease.ends_at
+    } else {
+        Lease::end_with_grace(lease.effective_until, lease.vanity, auto_renew, draft.policy)
+    };
     let lease = Lease { ends_at, auto_renew, ..lease };
     let event = Event::LeaseUpdated { lease_id, tenant: lease.tenant.clone(), auto_renew };
     let state = match draft.number.state {
