@@ -34,8 +34,9 @@ use std::sync::Arc;
 pub use advised::Advised;
 pub use databases::Databases;
 pub use home::Home;
+pub use ports::is_free;
 pub use readiness::Readiness;
-pub use server::{Launch, Server};
+pub use server::{Launch, Server, reachable};
 pub use shared::{NATS_ACCOUNTS, Part, SharedStack};
 
 /// What a stack may have beyond the ordinary.

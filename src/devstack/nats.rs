@@ -1,6 +1,7 @@
 //! A private NATS server with JetStream, its streams kept under the data directory.
 
 use std::fmt::Write as _;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::{Home, Launch, Readiness, Server, files, programs};
@@ -20,7 +21,8 @@ pub async fn start(home: &Arc<Home>, accounts: u16) -> anyhow::Result<Server> {
     files::replace(&file, configuration(port, &store, accounts).as_bytes(), 0o600)?;
     let program = programs::find("nats-server", "nats-server")?;
     let launch = Launch::new(program, vec!["--config".into(), file.into()], Readiness::JetStream);
-    let mut server = Server::new(home, "nats", port, format!("nats://127.0.0.1:{port}"), launch)?;
+    let mut server =
+        Server::new(home, "nats", (Ipv4Addr::LOCALHOST, port).into(), format!("nats://127.0.0.1:{port}"), launch)?;
     server.start().await?;
     Ok(server)
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -38,10 +38,10 @@ impl Ports {
     /// The port that `name` had the last time if it is free now, else a free one, remembered from here on.
     pub(super) fn claim(&self, name: &str) -> anyhow::Result<u16> {
         let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&port) = by_name.get(name).filter(|port| is_free(**port)) {
+        if let Some(&port) = by_name.get(name).filter(|port| is_free_on_loopback(**port)) {
             return Ok(port);
         }
-        let port = choose(|port| is_free(port) && by_name.values().all(|taken| *taken != port))?;
+        let port = choose(|port| is_free_on_loopback(port) && by_name.values().all(|taken| *taken != port))?;
         by_name.insert(name.to_owned(), port);
         let json = serde_json::to_vec_pretty(&*by_name)?;
         files::replace(&self.file, &json, 0o644)?;
@@ -49,9 +49,14 @@ impl Ports {
     }
 }
 
-/// Whether a server could listen on `port` of the loopback address now.
-pub(super) fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+/// Whether a server could listen on `address` now.
+#[must_use]
+pub fn is_free(address: SocketAddr) -> bool {
+    TcpListener::bind(address).is_ok()
+}
+
+fn is_free_on_loopback(port: u16) -> bool {
+    is_free((Ipv4Addr::LOCALHOST, port).into())
 }
 
 fn choose(fits: impl Fn(u16) -> bool) -> anyhow::Result<u16> {

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -34,8 +35,8 @@ pub async fn start(home: &Arc<Home>) -> anyhow::Result<(Server, Databases)> {
     (launch.stop_signal, launch.death_signal) = (Signal::INT, Signal::QUIT);
     launch.account = account;
     launch.arguments = arguments(&data, databases.port());
-    let mut server =
-        Server::new(home, "postgres", databases.port(), databases.superuser_url("postgres"), launch.clone())?;
+    let listen = (Ipv4Addr::LOCALHOST, databases.port()).into();
+    let mut server = Server::new(home, "postgres", listen, databases.superuser_url("postgres"), launch.clone())?;
     if let Some(account) = &launch.account {
         account.own(&directory)?;
     }

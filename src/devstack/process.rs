@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::thread;
 use std::time::Duration;
@@ -67,13 +68,13 @@ impl Process {
     pub(super) fn freeze(&self) -> Vec<ProcessId> {
         self.signal(Signal::STOP);
         let children = process_table::children(self.pid);
-        children.iter().for_each(|child| child.signal(Signal::STOP));
+        signal_all(&children, Signal::STOP);
         children
     }
 
     /// Lets a frozen process and its children go on.
     pub(super) fn thaw(&self) {
-        process_table::children(self.pid).iter().for_each(|child| child.signal(Signal::CONT));
+        signal_all(&process_table::children(self.pid), Signal::CONT);
         self.signal(Signal::CONT);
     }
 
@@ -94,7 +95,7 @@ impl Process {
             return Vec::new();
         }
         let children = self.freeze();
-        children.iter().for_each(|child| child.signal(Signal::KILL));
+        signal_all(&children, Signal::KILL);
         self.signal(Signal::KILL);
         children
     }
@@ -112,8 +113,14 @@ impl Drop for Process {
     }
 }
 
+fn signal_all(processes: &[ProcessId], signal: Signal) {
+    for process in processes {
+        process.signal(signal);
+    }
+}
+
 /// Kills what a crashed supervisor left at work in `directory`, and returns when it is gone.
-pub(super) fn kill_leftovers(directory: &std::path::Path) {
+pub(super) fn kill_leftovers(directory: &Path) {
     let step = Duration::from_millis(10);
     let mut left = GRAVE;
     loop {
@@ -121,7 +128,7 @@ pub(super) fn kill_leftovers(directory: &std::path::Path) {
         if leftovers.is_empty() || left.is_zero() {
             return;
         }
-        leftovers.iter().for_each(|process| process.signal(Signal::KILL));
+        signal_all(&leftovers, Signal::KILL);
         thread::sleep(step);
         left = left.saturating_sub(step);
     }

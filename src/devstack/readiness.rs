@@ -1,6 +1,6 @@
 //! Asks a server whether it would serve now.
 
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,14 +25,14 @@ pub enum Readiness {
 }
 
 impl Readiness {
-    /// Whether the server on `port` of the loopback address is ready now.
-    pub(super) async fn holds(&self, port: u16) -> bool {
+    /// Whether the server at `address` is ready now.
+    pub(super) async fn holds(&self, address: SocketAddr) -> bool {
         let answer = async {
             match self {
                 Self::Postgres(url) => lets_in(url).await,
-                Self::Redis => answers(port, "PING\r\n", "+PONG").await,
-                Self::JetStream => answers(port, "", "\"jetstream\":true").await,
-                Self::Http => answers(port, "GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n", " 200 ").await,
+                Self::Redis => answers(address, "PING\r\n", "+PONG").await,
+                Self::JetStream => answers(address, "", "\"jetstream\":true").await,
+                Self::Http => answers(address, "GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n", " 200 ").await,
             }
         };
         timeout(PATIENCE, answer).await.is_ok_and(|held| held)
@@ -48,16 +48,16 @@ async fn lets_in(url: &str) -> bool {
 }
 
 /// Whether the first line that comes back after `question` holds `wanted`.
-async fn answers(port: u16, question: &str, wanted: &str) -> bool {
+async fn answers(address: SocketAddr, question: &str, wanted: &str) -> bool {
     let ask = async {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+        let mut stream = TcpStream::connect(address).await?;
         stream.write_all(question.as_bytes()).await?;
         let mut line = Vec::new();
-        let mut part = [0; 1024];
+        let mut bytes = [0; 1024];
         while !line.contains(&b'\n') && line.len() < 8192 {
-            match stream.read(&mut part).await? {
+            match stream.read(&mut bytes).await? {
                 0 => break,
-                count => line.extend_from_slice(&part[..count]),
+                count => line.extend_from_slice(&bytes[..count]),
             }
         }
         std::io::Result::Ok(String::from_utf8_lossy(&line).lines().next().is_some_and(|line| line.contains(wanted)))

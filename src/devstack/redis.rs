@@ -1,6 +1,7 @@
 //! A private Redis: a helper that may lose everything, so nothing of it is written to disk.
 
 use std::ffi::OsString;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::{Home, Launch, Readiness, Server, programs};
@@ -21,7 +22,8 @@ pub async fn start(home: &Arc<Home>) -> anyhow::Result<Server> {
     ];
     let arguments = settings.into_iter().flat_map(|(name, value)| [name.into(), value]).collect();
     let launch = Launch::new(programs::find("redis-server", "redis-server")?, arguments, Readiness::Redis);
-    let mut server = Server::new(home, "redis", port, format!("redis://127.0.0.1:{port}"), launch)?;
+    let mut server =
+        Server::new(home, "redis", (Ipv4Addr::LOCALHOST, port).into(), format!("redis://127.0.0.1:{port}"), launch)?;
     server.start().await?;
     Ok(server)
 }

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, SeekFrom};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -15,7 +17,6 @@ use tokio::time::{sleep, timeout};
 use super::account::Account;
 use super::process::{self, Process};
 use super::{Home, Readiness, files, ports, programs, spawner};
-use std::os::unix::process::CommandExt as _;
 
 /// How long a server may take to be ready; PostgreSQL may have a crash to recover from.
 const START: Duration = Duration::from_secs(90);
@@ -87,7 +88,7 @@ impl Launch {
 pub struct Server {
     home: Arc<Home>,
     name: String,
-    port: u16,
+    listen: SocketAddr,
     url: String,
     launch: Launch,
     working_directory: PathBuf,
@@ -97,14 +98,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server called `name` that will listen on `port` and be reached at `url`; it is not started yet.
+    /// A server called `name` that will listen on `listen` and be reached at `url`; it is not started yet.
     ///
     /// It works in the directory of its name under `home`, by which a leftover of it is known.
-    pub fn new(home: &Arc<Home>, name: &str, port: u16, url: String, launch: Launch) -> anyhow::Result<Self> {
+    pub fn new(home: &Arc<Home>, name: &str, listen: SocketAddr, url: String, launch: Launch) -> anyhow::Result<Self> {
         let working_directory = home.path().join(name);
         files::make_directory(&working_directory, 0o711)?;
         let (home, name) = (Arc::clone(home), name.to_owned());
-        Ok(Self { home, name, port, url, launch, working_directory, process: None, log_start: 0 })
+        Ok(Self { home, name, listen, url, launch, working_directory, process: None, log_start: 0 })
     }
 
     /// Its name, as in its pid file and its log.
@@ -119,10 +120,10 @@ impl Server {
         self.process.as_ref().filter(|process| process.is_running()).map(Process::pid)
     }
 
-    /// Its port on the loopback address, the same over every restart.
+    /// Its port, the same over every restart.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.listen.port()
     }
 
     /// Where clients reach it.
@@ -231,9 +232,10 @@ impl Server {
             return format!("({} says nothing)", log.display());
         }
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text.lines().rev().take(12).collect();
-        let lines: String = lines.iter().rev().map(|line| format!("  {line}\n")).collect();
-        format!("the end of {}:\n{}", log.display(), lines.trim_end())
+        let mut lines: Vec<&str> = text.lines().rev().take(12).collect();
+        lines.push("");
+        lines.reverse();
+        format!("the end of {}:{}", log.display(), lines.join("\n  "))
     }
 
     async fn ready(&mut self) -> anyhow::Result<()> {
@@ -242,7 +244,7 @@ impl Server {
                 let status = self.exited().await.map(|status| status.to_string()).unwrap_or_default();
                 anyhow::bail!("{} ended while starting ({status})\n{}", self.name, self.last_words());
             }
-            if self.launch.readiness.holds(self.port).await && self.pid().is_some() {
+            if self.launch.readiness.holds(reachable(self.listen)).await && self.pid().is_some() {
                 return Ok(());
             }
             sleep(Duration::from_millis(20)).await;
@@ -251,12 +253,14 @@ impl Server {
 
     async fn wait_for_port(&self) -> anyhow::Result<()> {
         let free = async {
-            while !ports::is_free(self.port) {
+            while !ports::is_free(self.listen) {
                 sleep(Duration::from_millis(20)).await;
             }
         };
         let name = &self.name;
-        timeout(PORT, free).await.with_context(|| format!("another program has taken the port {} of {name}", self.port))
+        timeout(PORT, free)
+            .await
+            .with_context(|| format!("another program has taken {}, where {name} was to listen", self.listen))
     }
 
     fn forget(&mut self) {
@@ -271,4 +275,16 @@ impl Drop for Server {
             self.forget();
         }
     }
+}
+
+/// The address to connect to for a server that listens on `listen`: one that listens everywhere is reached here.
+#[must_use]
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
+    let mut address = listen;
+    match address.ip() {
+        ip if !ip.is_unspecified() => {}
+        ip if ip.is_ipv4() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        _ => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+    }
+    address
 }
