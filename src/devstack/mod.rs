@@ -1,1 +1,91 @@
-//! To be filled.
+//! Starts and stops private PostgreSQL, Redis and NATS servers from the programs on this machine.
+//!
+//! `numbering dev`, the tests and the benchmarks run on the same stack. What must stay true:
+//!
+//! - Everything listens on the loopback address only, on ports of its own, and lives under one data directory; servers
+//!   that the machine runs anyway are neither used nor touched.
+//! - Nothing outlives the process that started it, however that ends: each child asks the kernel for a signal at its
+//!   parent's death, and what a crash leaves nevertheless is cleared by the next start.
+//! - PostgreSQL never runs as root, and `fsync` is on: that acknowledged writes survive a SIGKILL is tested on it.
+
+mod account;
+mod advised;
+mod databases;
+pub mod files;
+mod home;
+pub mod nats;
+mod ports;
+pub mod postgres;
+mod process;
+mod process_table;
+mod programs;
+mod readiness;
+pub mod redis;
+pub mod secrets;
+mod server;
+mod shared;
+mod spawner;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use advised::Advised;
+pub use databases::Databases;
+pub use home::Home;
+pub use ports::is_free;
+pub use readiness::Readiness;
+pub use server::{Launch, Server, reachable};
+pub use shared::{NATS_ACCOUNTS, Part, SharedStack};
+
+/// What a stack may have beyond the ordinary.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StackOptions {
+    /// NATS accounts beside the default one, each with its own JetStream, for tests that run side by side.
+    pub nats_accounts: u16,
+}
+
+/// A running PostgreSQL, Redis and NATS. Dropping it kills them; [`Stack::stop`] stops them in good order.
+#[derive(Debug)]
+pub struct Stack {
+    /// PostgreSQL; its URL is the superuser's.
+    pub postgres: Server,
+    /// Redis.
+    pub redis: Server,
+    /// NATS with JetStream.
+    pub nats: Server,
+    databases: Databases,
+    home: Arc<Home>,
+}
+
+impl Stack {
+    /// Starts the three servers under `directory`, on the data and ports of the last time if there was one.
+    ///
+    /// # Errors
+    ///
+    /// When the directory is in use or a server does not start; those that did are stopped.
+    pub async fn start(directory: &Path, options: StackOptions) -> anyhow::Result<Self> {
+        let home = Home::open(directory)?;
+        let ((postgres, databases), redis, nats) =
+            tokio::try_join!(postgres::start(&home), redis::start(&home), nats::start(&home, options.nats_accounts))?;
+        Ok(Self { postgres, redis, nats, databases, home })
+    }
+
+    /// The data directory it lives in.
+    #[must_use]
+    pub fn home(&self) -> &Arc<Home> {
+        &self.home
+    }
+
+    /// The way into its databases.
+    #[must_use]
+    pub fn databases(&self) -> &Databases {
+        &self.databases
+    }
+
+    /// Stops the three servers in good order.
+    pub async fn stop(mut self) {
+        tokio::join!(self.nats.stop(), self.redis.stop(), self.postgres.stop());
+    }
+}

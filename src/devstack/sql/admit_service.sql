@@ -1,0 +1,1 @@
+SELECT 'GRANT numbering_service TO numbering_app'
