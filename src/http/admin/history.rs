@@ -1,0 +1,164 @@
+//! A number's history: every transition, and who held it at a moment.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use numbering_domain::{Rejection, StateName};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::http::AppState;
+use crate::http::extract::{PathIdentifier, QueryParameters};
+use crate::http::guard::{Authorized, ComplianceOrAdmin};
+use crate::http::paging::{DEFAULT_LIMIT, Paging};
+use crate::http::problem::ApiError;
+use crate::http::shapes::Page;
+use crate::store::journal::{Entry, Standing};
+
+/// The whole history, or a moment.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct HistoryQuery {
+    /// Who held it then (RFC 3339): the answer is that moment's standing, not a list.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub at: Option<String>,
+    /// 1 to 200, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+    /// The cursor of the page, from `nextPage`.
+    pub page: Option<String>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryItem {
+    /// The number's version after it; 0 is the block that it came in.
+    #[schema(required)]
+    pub version: Option<i64>,
+    /// The event's type.
+    #[serde(rename = "type")]
+    #[schema(example = "numbering.lease.created")]
+    pub event_type: String,
+    /// When.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Who did it.
+    pub actor: String,
+    /// The request that it came in.
+    pub request_id: String,
+    /// The event's data.
+    #[schema(value_type = Object)]
+    pub data: Value,
+}
+
+impl From<Entry> for HistoryItem {
+    fn from(entry: Entry) -> Self {
+        let Entry { version, event_type, at, actor, request_id, data, .. } = entry;
+        Self { version, event_type, at, actor, request_id, data }
+    }
+}
+
+/// How a number stood at a moment.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StandingAt {
+    /// As it was asked.
+    pub identifier: String,
+    /// The moment.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// The state then.
+    pub state: String,
+    /// Who held it then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<String>,
+    /// The lease in force then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_id: Option<Uuid>,
+    /// Since when it stood so.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+}
+
+/// Every transition of a number, oldest first; with `at`, how it stood at that moment.
+#[utoipa::path(
+    get,
+    path = "/v1/admin/numbers/{identifier}/history",
+    tag = "compliance",
+    params(("identifier" = String, Path, description = "The identifier, percent-encoded where needed"), HistoryQuery),
+    responses((status = 200, description = "A page of what happened; with `at`, one standing",
+        body = inline(HistoryAnswer))),
+)]
+pub async fn history(
+    State(state): State<AppState>,
+    _authorized: Authorized<ComplianceOrAdmin>,
+    PathIdentifier(number): PathIdentifier,
+    QueryParameters(query): QueryParameters<HistoryQuery>,
+) -> Result<Response, ApiError> {
+    let at = query.at.as_deref().map(moment).transpose()?;
+    let current = state.numbers.read(&number.identifier).await?;
+    let identifier = current.shown.to_string();
+    if let Some(at) = at {
+        let standing = state.store.standing_at(&number.identifier, at).await?.ok_or(Rejection::NotRegistered)?;
+        return Ok(Json(standing_at(identifier, at, standing)).into_response());
+    }
+    let bound_to = ["", "history", number.identifier.key()];
+    let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
+    let after = paging.last.as_deref().and_then(|last| last.parse().ok()).unwrap_or(-1);
+    let entries = state.store.history(&number.identifier, after, paging.rows_to_read()).await?;
+    let page = paging.page(entries, |entry| entry.version.unwrap_or_default().to_string());
+    Ok(Json(page.map(HistoryItem::from)).into_response())
+}
+
+/// Either shape of the answer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum HistoryAnswer {
+    /// Without `at`.
+    Page(Page<HistoryItem>),
+    /// With `at`.
+    Standing(StandingAt),
+}
+
+/// A moment in a query string, where a literal `+` of an offset arrives as a space.
+pub(crate) fn moment(text: &str) -> Result<Timestamp, ApiError> {
+    text.replace(' ', "+").parse().map_err(|_| {
+        ApiError::malformed("at must be a time in RFC 3339, such as 2026-11-22T08:00:00Z").with("parameter", "at")
+    })
+}
+
+/// What the journal has, with time counted: a claim that had run out by then was no claim.
+fn standing_at(identifier: String, at: Timestamp, standing: Standing) -> StandingAt {
+    let ran_out = standing.deadline.filter(|deadline| *deadline <= at);
+    match (standing.state, ran_out) {
+        (StateName::Reserved | StateName::Held | StateName::Quarantine, Some(since)) => StandingAt {
+            identifier,
+            at,
+            state: StateName::Available.as_str().to_owned(),
+            tenant_id: None,
+            lease_id: None,
+            since,
+        },
+        (StateName::Leased | StateName::Suspended, Some(since)) => StandingAt {
+            identifier,
+            at,
+            state: StateName::Quarantine.as_str().to_owned(),
+            tenant_id: None,
+            lease_id: None,
+            since,
+        },
+        (state, _) => StandingAt {
+            identifier,
+            at,
+            state: state.as_str().to_owned(),
+            tenant_id: standing.tenant,
+            lease_id: standing.lease_id,
+            since: standing.since,
+        },
+    }
+}

@@ -1,0 +1,197 @@
+//! Tenants by an admin's hand: plan, status, operator allowlist, quotas (US-NUM-011).
+
+use axum::Json;
+use axum::extract::State;
+use numbering_domain::{OperatorId, TenantId, TenantStanding, TenantStatus};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::http::AppState;
+use crate::http::command::Command;
+use crate::http::extract::{JsonBody, PathValue};
+use crate::http::guard::{Authorized, NumberingAdmin};
+use crate::http::problem::{ApiError, Invalid};
+use crate::http::quota::{QuotasBody, TenantQuotasBody};
+use crate::store::tenants::{OwnQuotas, TenantSettings};
+
+/// A tenant as an admin sees it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantBody {
+    /// The tenant.
+    pub tenant_id: String,
+    /// Its plan.
+    pub plan: String,
+    /// `ACTIVE` or `SUSPENDED`.
+    pub status: String,
+    /// The operators whose numbers it may take; null for all.
+    #[schema(required)]
+    pub operator_allowlist: Option<Vec<String>>,
+    /// Its limits and use.
+    pub quotas: QuotasBody,
+}
+
+impl From<&TenantStanding> for TenantBody {
+    fn from(standing: &TenantStanding) -> Self {
+        let allowlist = standing.operator_allowlist.as_ref();
+        Self {
+            tenant_id: standing.tenant.to_string(),
+            plan: standing.plan.clone(),
+            status: standing.status.as_str().to_owned(),
+            operator_allowlist: allowlist.map(|list| list.iter().map(OperatorId::to_string).collect()),
+            quotas: QuotasBody::from(standing),
+        }
+    }
+}
+
+/// What an admin sets of a tenant, whole.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct TenantRequest {
+    /// `starter`, `business` or `premium`.
+    #[schema(example = "business")]
+    pub plan: String,
+    /// `ACTIVE` or `SUSPENDED`.
+    #[schema(example = "ACTIVE")]
+    #[serde(default = "active")]
+    pub status: String,
+    /// The operators whose numbers it may take; null for all.
+    #[serde(default)]
+    pub operator_allowlist: Option<Vec<String>>,
+}
+
+fn active() -> String {
+    TenantStatus::Active.as_str().to_owned()
+}
+
+/// The most operators of an allowlist.
+const ALLOWLIST_MOST: usize = 1000;
+
+fn invalid(pointer: impl Into<String>, detail: impl ToString) -> ApiError {
+    ApiError::invalid(vec![Invalid { pointer: pointer.into(), detail: detail.to_string() }])
+}
+
+impl TenantRequest {
+    fn settings(&self) -> Result<TenantSettings, ApiError> {
+        let status = TenantStatus::parse(&self.status)
+            .ok_or_else(|| invalid("/status", "must be ACTIVE or SUSPENDED"))?;
+        let allowlist = self.operator_allowlist.as_ref();
+        if allowlist.is_some_and(|list| list.len() > ALLOWLIST_MOST) {
+            return Err(invalid("/operatorAllowlist", format!("must have {ALLOWLIST_MOST} operators at most")));
+        }
+        let parse = |(index, id): (usize, &String)| {
+            OperatorId::parse(id).map_err(|error| invalid(format!("/operatorAllowlist/{index}"), error))
+        };
+        let operator_allowlist = allowlist.map(|list| list.iter().enumerate().map(parse).collect()).transpose()?;
+        Ok(TenantSettings { plan: self.plan.clone(), status, operator_allowlist })
+    }
+}
+
+fn tenant_id(text: &str) -> Result<TenantId, ApiError> {
+    TenantId::parse(text).map_err(|_| ApiError::not_found("there is no tenant of that name"))
+}
+
+/// One tenant.
+#[utoipa::path(
+    get,
+    path = "/v1/admin/numbering/tenants/{tenantId}",
+    tag = "admin",
+    params(("tenantId" = String, Path, description = "The tenant")),
+    responses((status = 200, description = "The tenant", body = TenantBody)),
+)]
+pub async fn read_tenant(
+    State(state): State<AppState>,
+    _authorized: Authorized<NumberingAdmin>,
+    PathValue(tenant): PathValue<String>,
+) -> Result<Json<TenantBody>, ApiError> {
+    tenant_body(&state, &tenant_id(&tenant)?).await.map(Json)
+}
+
+/// Sets a tenant's plan, status and allowlist; makes the tenant where it is new. Counts at once.
+#[utoipa::path(
+    put,
+    path = "/v1/admin/numbering/tenants/{tenantId}",
+    tag = "admin",
+    params(("tenantId" = String, Path, description = "The tenant")),
+    request_body = TenantRequest,
+    responses((status = 200, description = "The tenant as it became", body = TenantBody)),
+)]
+pub async fn put_tenant(
+    State(state): State<AppState>,
+    command: Command<NumberingAdmin>,
+    PathValue(tenant): PathValue<String>,
+    body: JsonBody<TenantRequest>,
+) -> Result<Json<TenantBody>, ApiError> {
+    let tenant = tenant_id(&tenant)?;
+    if !state.store.put_tenant(&tenant, &body.value.settings()?, &command.origin()).await? {
+        return Err(invalid("/plan", "there is no such plan"));
+    }
+    tenant_body(&state, &tenant).await.map(Json)
+}
+
+/// A tenant's own quotas; null or absent means the plan's.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "SCREAMING_SNAKE_CASE")]
+pub struct QuotasRequest {
+    /// Leased MSISDNs.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub msisdn: Option<i32>,
+    /// Leased short codes.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub short_code: Option<i32>,
+    /// Leased alphanumeric sender IDs.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub alpha: Option<i32>,
+    /// Active reservations.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub reservations: Option<i32>,
+    /// Active holds.
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub holds: Option<i32>,
+}
+
+/// Sets a tenant's own quotas, whole. Counts at once; what is leased stays.
+#[utoipa::path(
+    put,
+    path = "/v1/admin/numbering/tenants/{tenantId}/quotas",
+    tag = "admin",
+    params(("tenantId" = String, Path, description = "The tenant")),
+    request_body = QuotasRequest,
+    responses((status = 200, description = "The tenant's limits and use", body = TenantQuotasBody)),
+)]
+pub async fn put_quotas(
+    State(state): State<AppState>,
+    command: Command<NumberingAdmin>,
+    PathValue(tenant): PathValue<String>,
+    body: JsonBody<QuotasRequest>,
+) -> Result<Json<TenantQuotasBody>, ApiError> {
+    let tenant = tenant_id(&tenant)?;
+    let QuotasRequest { msisdn, short_code, alpha, reservations, holds } = body.value;
+    let named = [
+        ("/MSISDN", msisdn),
+        ("/SHORT_CODE", short_code),
+        ("/ALPHA", alpha),
+        ("/RESERVATIONS", reservations),
+        ("/HOLDS", holds),
+    ];
+    if let Some((pointer, _)) = named.into_iter().find(|(_, quota)| quota.is_some_and(|quota| quota < 0)) {
+        return Err(invalid(pointer, "must not be negative"));
+    }
+    let quotas = OwnQuotas { msisdn, short_code, alpha, reservations, holds };
+    state.store.meet_tenant(&tenant, &state.config.policy.default_plan).await?;
+    state.store.put_quotas(&tenant, &quotas, &command.origin()).await?;
+    state.committed.notify_one();
+    let standing = state.store.tenant(&tenant).await?.ok_or_else(|| ApiError::not_found("there is no such tenant"))?;
+    Ok(Json(TenantQuotasBody::from(&standing)))
+}
+
+async fn tenant_body(state: &AppState, tenant: &TenantId) -> Result<TenantBody, ApiError> {
+    let standing = state.store.tenant(tenant).await?;
+    let standing = standing.ok_or_else(|| ApiError::not_found("there is no tenant of that name"))?;
+    Ok(TenantBody::from(&standing))
+}

@@ -1,0 +1,160 @@
+//! A tenant browses what it may take (US-NUM-014).
+
+use axum::Json;
+use axum::extract::State;
+use numbering_domain::{IdentifierClass, OperatorId};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::http::AppState;
+use crate::http::extract::QueryParameters;
+use crate::http::guard::{Authorized, NumbersReadOrAdmin};
+use crate::http::paging::{DEFAULT_LIMIT, Paging};
+use crate::http::problem::ApiError;
+use crate::http::shapes::{Page, PriceBody};
+use crate::store::browse::{BrowseFilter, Offered};
+
+/// The longest prefix, in characters: the longest identifier.
+const PREFIX_MOST_CHARS: usize = 16;
+
+/// What to look for; filters combine.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+#[into_params(parameter_in = Query)]
+pub struct BrowseQuery {
+    /// `MSISDN`, `SHORT_CODE` or `ALPHA`.
+    #[param(example = "MSISDN")]
+    pub identifier_class: String,
+    /// Only this operator's.
+    #[param(example = "awcc")]
+    pub operator_id: Option<String>,
+    /// Only identifiers that start like this; for MSISDNs with or without `+`.
+    #[param(example = "9370")]
+    pub prefix: Option<String>,
+    /// Only those that are, or are not, eligible for a vanity lease.
+    pub vanity: Option<bool>,
+    /// 1 to 200, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+    /// The cursor of the page, from `nextPage`.
+    pub page: Option<String>,
+}
+
+/// A number on offer.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OfferedBody {
+    /// As registered.
+    #[schema(example = "+93701234567")]
+    pub identifier: String,
+    /// `MSISDN`, `SHORT_CODE` or `ALPHA`.
+    pub identifier_class: String,
+    /// The operator it comes from; null for short codes and alphanumeric sender IDs.
+    #[schema(required)]
+    pub operator_id: Option<String>,
+    /// Whether it may be leased as vanity.
+    pub vanity_eligible: bool,
+    /// What one unit of time costs.
+    pub price: PriceBody,
+}
+
+impl From<Offered> for OfferedBody {
+    fn from(offered: Offered) -> Self {
+        Self {
+            identifier: offered.shown,
+            identifier_class: offered.class.to_string(),
+            operator_id: offered.operator.as_ref().map(OperatorId::to_string),
+            vanity_eligible: offered.vanity_eligible,
+            price: PriceBody::from(&offered.price),
+        }
+    }
+}
+
+/// The available pool, by identifier. The order is stable under concurrent changes.
+#[utoipa::path(
+    get,
+    path = "/v1/numbers/available",
+    tag = "numbers",
+    params(BrowseQuery),
+    responses((status = 200, description = "A page of numbers on offer", body = Page<OfferedBody>)),
+)]
+pub async fn browse(
+    State(state): State<AppState>,
+    authorized: Authorized<NumbersReadOrAdmin>,
+    QueryParameters(query): QueryParameters<BrowseQuery>,
+) -> Result<Json<Page<OfferedBody>>, ApiError> {
+    let tenant = authorized.caller.tenant.as_ref();
+    let filter = filter(&query)?;
+    let vanity = query.vanity.map_or("", |vanity| if vanity { "true" } else { "false" });
+    let bound_to = [
+        tenant.map_or("", |tenant| tenant.as_str()),
+        "available",
+        filter.class.as_str(),
+        filter.operator.as_ref().map_or("", OperatorId::as_str),
+        &filter.prefix,
+        vanity,
+    ];
+    let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
+    let after = paging.last.as_deref().unwrap_or_default();
+    let never: Vec<String> = state.plan.never_leasable.iter().cloned().collect();
+    let offered = state.store.browse(&filter, tenant, &never, after, paging.rows_to_read()).await?;
+    Ok(Json(paging.page(offered, |offered| offered.key.clone()).map(OfferedBody::from)))
+}
+
+fn filter(query: &BrowseQuery) -> Result<BrowseFilter, ApiError> {
+    let refused = |parameter: &str, detail: &str| ApiError::malformed(detail).with("parameter", parameter);
+    let class = IdentifierClass::parse(&query.identifier_class)
+        .ok_or_else(|| refused("identifierClass", "identifierClass must be MSISDN, SHORT_CODE or ALPHA"))?;
+    let operator = query
+        .operator_id
+        .as_deref()
+        .map(OperatorId::parse)
+        .transpose()
+        .map_err(|invalid| refused("operatorId", &format!("operatorId {invalid}")))?;
+    let prefix = canonical_prefix(class, query.prefix.as_deref().unwrap_or_default())
+        .ok_or_else(|| refused("prefix", "prefix must be the beginning of an identifier of this class"))?;
+    Ok(BrowseFilter { class, operator, prefix, vanity: query.vanity })
+}
+
+/// The prefix as canonical keys begin. In a query string `+` reads as a space, so a space stands for it here.
+fn canonical_prefix(class: IdentifierClass, prefix: &str) -> Option<String> {
+    if prefix.is_empty() {
+        return Some(String::new());
+    }
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let fits = prefix.len() <= PREFIX_MOST_CHARS;
+    match class {
+        IdentifierClass::Msisdn => {
+            let national = prefix.strip_prefix(['+', ' ']).unwrap_or(prefix);
+            (fits && digits(national)).then(|| format!("+{national}"))
+        }
+        IdentifierClass::ShortCode => (fits && digits(prefix)).then(|| prefix.to_owned()),
+        IdentifierClass::Alpha => {
+            let plain = prefix.bytes().all(|b| b.is_ascii_alphanumeric() || b" -_&+".contains(&b));
+            (fits && plain).then(|| prefix.to_ascii_uppercase())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_canonical_or_refused() {
+        for (class, prefix, canonical) in [
+            (IdentifierClass::Msisdn, "9370", Some("+9370")),
+            (IdentifierClass::Msisdn, "+9370", Some("+9370")),
+            (IdentifierClass::Msisdn, " 9370", Some("+9370")),
+            (IdentifierClass::Msisdn, "93%", None),
+            (IdentifierClass::Msisdn, "۹۳", None),
+            (IdentifierClass::ShortCode, "12", Some("12")),
+            (IdentifierClass::ShortCode, "1_", None),
+            (IdentifierClass::Alpha, "bank", Some("BANK")),
+            (IdentifierClass::Alpha, "b%", None),
+            (IdentifierClass::Alpha, "", Some("")),
+        ] {
+            assert_eq!(canonical_prefix(class, prefix).as_deref(), canonical, "{prefix:?}");
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a tenant may have, and has (US-NUM-011).
+
+use axum::Json;
+use axum::extract::State;
+use numbering_domain::{Counter, Rejection, TenantId, TenantStanding};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::AppState;
+use super::guard::{Authorized, NumbersRead};
+use super::problem::ApiError;
+use crate::store::StoreError;
+
+/// A limit and its use.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QuotaBody {
+    /// The most the tenant may have.
+    pub quota: i32,
+    /// What it has.
+    pub current: i32,
+}
+
+/// Every limit of a tenant.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub struct QuotasBody {
+    /// Leased MSISDNs.
+    pub msisdn: QuotaBody,
+    /// Leased short codes.
+    pub short_code: QuotaBody,
+    /// Leased alphanumeric sender IDs.
+    pub alpha: QuotaBody,
+    /// Active reservations.
+    pub reservations: QuotaBody,
+    /// Active holds.
+    pub holds: QuotaBody,
+}
+
+impl From<&TenantStanding> for QuotasBody {
+    fn from(standing: &TenantStanding) -> Self {
+        let quota = |counter: Counter| QuotaBody {
+            quota: *standing.limits.get(counter),
+            current: *standing.used.get(counter),
+        };
+        Self {
+            msisdn: quota(Counter::Msisdn),
+            short_code: quota(Counter::ShortCode),
+            alpha: quota(Counter::Alpha),
+            reservations: quota(Counter::Reservations),
+            holds: quota(Counter::Holds),
+        }
+    }
+}
+
+/// A tenant's plan, limits and use.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantQuotasBody {
+    /// Whose.
+    pub tenant_id: String,
+    /// The plan.
+    #[schema(example = "business")]
+    pub plan: String,
+    /// The limits.
+    pub quotas: QuotasBody,
+}
+
+impl From<&TenantStanding> for TenantQuotasBody {
+    fn from(standing: &TenantStanding) -> Self {
+        Self {
+            tenant_id: standing.tenant.to_string(),
+            plan: standing.plan.clone(),
+            quotas: QuotasBody::from(standing),
+        }
+    }
+}
+
+/// The caller's limits and use.
+#[utoipa::path(
+    get,
+    path = "/v1/quota",
+    tag = "quota",
+    responses((status = 200, description = "Limits and use", body = TenantQuotasBody)),
+)]
+pub async fn read_quota(
+    State(state): State<AppState>,
+    authorized: Authorized<NumbersRead>,
+) -> Result<Json<TenantQuotasBody>, ApiError> {
+    let tenant = authorized.caller.tenant.clone().ok_or(Rejection::TenantRequired)?;
+    let standing = standing_of(&state, &tenant).await?;
+    Ok(Json(TenantQuotasBody::from(&standing)))
+}
+
+/// The tenant's standing, made on the default plan where it is seen for the first time.
+async fn standing_of(state: &AppState, tenant: &TenantId) -> Result<TenantStanding, ApiError> {
+    if let Some(standing) = state.store.tenant(tenant).await? {
+        return Ok(standing);
+    }
+    state.store.meet_tenant(tenant, &state.config.policy.default_plan).await?;
+    let standing = state.store.tenant(tenant).await?;
+    let what = "a tenant that was met has a standing";
+    Ok(standing.ok_or_else(|| StoreError::Impossible { subject: tenant.to_string(), what })?)
+}
