@@ -1,1 +1,208 @@
-//! To be filled.
+//! Wires the service together, runs it, and stops it in good order.
+//!
+//! What must stay true: what is away at start (PostgreSQL, Redis, NATS, the key set) does not keep the service from
+//! starting, it keeps it from being ready where it must; and a stop is first said, then waited for, then done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{self, Verifier};
+use crate::cache::{Cache, Suspended};
+use crate::config::Config;
+use crate::events::jetstream;
+use crate::events::metrics::RelayMetrics;
+use crate::events::relay::{Relay, RelaySettings};
+use crate::grpc::{self, GrpcState};
+use crate::http::cursor::Cursors;
+use crate::http::{self, AppState, Readiness};
+use crate::operations::numbers::Numbers;
+use crate::operations::validate::Validation;
+use crate::store::{Store, StoreSettings};
+use crate::telemetry::{self, Metrics};
+
+/// How often PostgreSQL is asked whether it answers.
+const PING_EVERY: Duration = Duration::from_millis(500);
+/// How long it may take to answer that.
+const PING_PATIENCE: Duration = Duration::from_secs(2);
+/// How often old idempotency keys are forgotten.
+const FORGET_EVERY: Duration = Duration::from_mins(10);
+/// The most that are forgotten in one statement.
+const FORGET_AT_ONCE: i64 = 5_000;
+
+/// Serves until SIGTERM or SIGINT, then stops in good order.
+///
+/// # Errors
+/// When an address cannot be listened on, or the configuration does not describe something that can be started.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    telemetry::init(&config.log)?;
+    let shutdown = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            tracing::info!("stopping");
+            shutdown.cancel();
+        }
+    });
+    let app = App::bind(config).await?;
+    app.run(shutdown).await
+}
+
+/// The service, its addresses bound, not yet running.
+#[derive(Debug)]
+pub struct App {
+    http: TcpListener,
+    grpc: TcpListener,
+    state: AppState,
+    grpc_state: GrpcState,
+    cache: Cache,
+    suspended: Arc<Suspended>,
+    relay: Relay,
+}
+
+impl App {
+    /// Binds the addresses and makes the parts.
+    ///
+    /// # Errors
+    /// When an address cannot be bound or a setting describes nothing that can be made.
+    pub async fn bind(config: Config) -> anyhow::Result<Self> {
+        let config = Arc::new(config);
+        let metrics = Arc::new(Metrics::default());
+        let http = listen("http.listen", config.http.listen).await?;
+        let grpc = listen("grpc.listen", config.grpc.listen).await?;
+        let store = Store::new(&store_settings(&config))?;
+        let cache = Cache::new(&config.redis, &config.cache, &metrics)?;
+        let suspended = Arc::new(Suspended::default());
+        let verifier = Arc::new(Verifier::new(&config.auth, Arc::clone(&metrics), auth::machine_clock)?);
+        let readiness = Arc::new(Readiness::default());
+        let committed = Arc::new(Notify::new());
+        let plan = Arc::new(config.numbering_plan());
+        let numbers = Numbers::new(
+            store.clone(),
+            cache.clone(),
+            config.policy(),
+            &config.policy.default_plan,
+            Arc::clone(&committed),
+        );
+        let validation = Arc::new(Validation::start(
+            config.numbering_plan(),
+            store.clone(),
+            cache.snapshots().clone(),
+            Arc::clone(&suspended),
+            Arc::clone(&metrics),
+        ));
+        let nats = jetstream::connect(config.nats.url.as_str()).await?;
+        let relay = Relay::new(
+            store.clone(),
+            nats,
+            RelaySettings::new(&config.outbox, &config.nats),
+            relay_metrics(&metrics),
+            Arc::clone(&committed),
+        );
+        let grpc_state = GrpcState::new(
+            Arc::clone(&config),
+            Arc::clone(&verifier),
+            validation,
+            Arc::clone(&readiness),
+            Arc::clone(&metrics),
+        );
+        let state = AppState {
+            cursors: Cursors::new(config.security.cursor_key.as_bytes()),
+            config,
+            verifier,
+            metrics,
+            readiness,
+            plan,
+            store,
+            numbers,
+            committed,
+        };
+        Ok(Self { http, grpc, state, grpc_state, cache, suspended, relay })
+    }
+
+    /// Runs until `shutdown`: then says unready, lets what is under way end, and stops the workers.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        let Self { http, grpc, state, grpc_state, cache, suspended, relay } = self;
+        let workers_stop = CancellationToken::new();
+        let workers = TaskTracker::new();
+        let verifier = Arc::clone(&state.verifier);
+        let stop = workers_stop.clone();
+        workers.spawn(async move { verifier.keep_keys_fresh(stop).await });
+        workers.spawn(cache.clone().keep_connected(workers_stop.clone()));
+        let (store, stop) = (state.store.clone(), workers_stop.clone());
+        workers.spawn(async move { suspended.follow(&store, &stop).await });
+        workers.spawn(relay.run(workers_stop.clone()));
+        workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
+        workers.spawn(forget_old_keys(state.clone(), workers_stop.clone()));
+        workers.close();
+
+        let served = tokio::try_join!(
+            async { http::serve(http, state, shutdown.clone()).await.context("the REST interface failed") },
+            async { grpc::serve(grpc, grpc_state, shutdown.clone()).await.context("the gRPC interface failed") },
+        );
+        shutdown.cancel();
+        workers_stop.cancel();
+        workers.wait().await;
+        tracing::info!("stopped");
+        served.map(drop)
+    }
+}
+
+async fn listen(setting: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("{setting}: cannot listen on {address}"))
+}
+
+fn store_settings(config: &Config) -> StoreSettings {
+    let database = &config.database;
+    StoreSettings {
+        url: database.url.as_str().to_owned(),
+        pool_size: database.pool_size,
+        acquire_timeout: database.acquire_timeout.duration(),
+        connect_timeout: database.connect_timeout.duration(),
+        lock_timeout: database.lock_timeout.duration(),
+        statement_timeout: database.statement_timeout.duration(),
+    }
+}
+
+/// Readiness follows PostgreSQL.
+async fn watch_database(store: Store, readiness: Arc<Readiness>, stop: CancellationToken) {
+    loop {
+        let answer = tokio::time::timeout(PING_PATIENCE, store.ping()).await;
+        readiness.database_answers(matches!(answer, Ok(Ok(()))));
+        tokio::select! {
+            () = tokio::time::sleep(PING_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Idempotency keys are kept for `idempotency.keep`, and no longer.
+async fn forget_old_keys(state: AppState, stop: CancellationToken) {
+    let keep = state.config.idempotency.keep.duration();
+    loop {
+        match state.store.forget_old_idempotency_keys(keep, FORGET_AT_ONCE).await {
+            Ok(forgotten) if forgotten > 0 => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "old idempotency keys could not be forgotten"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FORGET_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
