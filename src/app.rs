@@ -3,6 +3,7 @@
 //! What must stay true: what is away at start (PostgreSQL, Redis, NATS, the key set) does not keep the service from
 //! starting, it keeps it from being ready where it must; and a stop is first said, then waited for, then done.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,6 +133,18 @@ impl App {
         Ok(Self { http, grpc, state, grpc_state, cache, suspended, relay })
     }
 
+    /// Where REST is served.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        bound(&self.http)
+    }
+
+    /// Where gRPC is served.
+    #[must_use]
+    pub fn grpc_address(&self) -> SocketAddr {
+        bound(&self.grpc)
+    }
+
     /// Runs until `shutdown`: then says unready, lets what is under way end, and stops the workers.
     ///
     /// # Errors
@@ -163,7 +176,11 @@ impl App {
     }
 }
 
-async fn listen(setting: &str, address: std::net::SocketAddr) -> anyhow::Result<TcpListener> {
+fn bound(listener: &TcpListener) -> SocketAddr {
+    listener.local_addr().expect("a bound listener has an address")
+}
+
+async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{setting}: cannot listen on {address}"))
 }
 

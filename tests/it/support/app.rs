@@ -1,0 +1,260 @@
+//! The service in this process, on servers that `script/test` started, with a part of them of its own.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use numbering::app::App;
+use numbering::config::Config;
+use numbering::devstack::{Part, SharedStack};
+use numbering::store::migrate;
+use numbering_proto::v1::lease_validation_client::LeaseValidationClient;
+use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeaseResponse};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_postgres::NoTls;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataValue;
+
+use super::answer::Answer;
+use super::events::Received;
+use super::tokens::{AUDIENCE, ISSUER, Issuer};
+
+/// The template that each test's database is made from: migrated once.
+const TEMPLATE: &str = "numbering_template";
+/// How long the service may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(20);
+
+/// A running service.
+pub(crate) struct TestApp {
+    pub(crate) http: SocketAddr,
+    pub(crate) grpc: SocketAddr,
+    pub(crate) part: Part,
+    pub(crate) stack: SharedStack,
+    pub(crate) issuer: Issuer,
+    directory: TempDir,
+    shutdown: CancellationToken,
+    running: Option<JoinHandle<anyhow::Result<()>>>,
+}
+
+/// A caller of the REST interface.
+#[derive(Clone)]
+pub(crate) struct Client {
+    base: String,
+    token: String,
+    http: reqwest::Client,
+}
+
+impl TestApp {
+    /// A service with the default settings.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// A service with settings of the environment's kind (`NUMBERING_POLICY__RESERVATION_TTL`).
+    pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        let stack = SharedStack::from_env().unwrap();
+        let databases = stack.databases();
+        databases
+            .ensure_template(TEMPLATE, async |url| Ok(migrate::migrate(&url).await.map(drop)?))
+            .await
+            .unwrap();
+        let part = stack.take_part().await.unwrap();
+        databases.create(&part.database, TEMPLATE).await.unwrap();
+        let directory = TempDir::new().unwrap();
+        let issuer = Issuer::new(directory.path());
+        let config = config(&stack, &part, directory.path(), &issuer, settings);
+        let app = App::bind(config).await.unwrap();
+        let (http, grpc) = (app.http_address(), app.grpc_address());
+        let shutdown = CancellationToken::new();
+        let running = Some(tokio::spawn(app.run(shutdown.clone())));
+        let this = Self { http, grpc, part, stack, issuer, directory, shutdown, running };
+        this.until_ready().await;
+        this
+    }
+
+    async fn until_ready(&self) {
+        let url = format!("http://{}/readyz", self.http);
+        let ready = async {
+            loop {
+                match reqwest::get(&url).await {
+                    Ok(answer) if answer.status().is_success() => return,
+                    _ => tokio::time::sleep(Duration::from_millis(20)).await,
+                }
+            }
+        };
+        tokio::time::timeout(READY_WITHIN, ready).await.expect("the service becomes ready");
+    }
+
+    /// Another replica over the same servers, with settings of its own.
+    pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> (SocketAddr, CancellationToken) {
+        let config = config(&self.stack, &self.part, self.directory.path(), &self.issuer, settings);
+        let app = App::bind(config).await.unwrap();
+        let address = app.http_address();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(app.run(shutdown.clone()));
+        (address, shutdown)
+    }
+
+    /// Stops it in good order; what it had to do by then is done.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.cancel();
+        if let Some(running) = self.running.take() {
+            running.await.unwrap().unwrap();
+        }
+    }
+
+    pub(crate) fn client(&self, token: String) -> Client {
+        Client { base: format!("http://{}", self.http), token, http: reqwest::Client::new() }
+    }
+
+    /// A tenant's portal.
+    pub(crate) fn tenant(&self, tenant: &str) -> Client {
+        let sub = format!("{tenant}-portal");
+        self.client(self.issuer.token(&sub, Some(tenant), &["numbers.read", "numbers.write"]))
+    }
+
+    /// The operations desk.
+    pub(crate) fn admin(&self) -> Client {
+        let permissions = ["numbering.admin", "numbers.read", "numbers.write", "numbers.lease.bypass"];
+        self.client(self.issuer.token("ops", None, &permissions))
+    }
+
+    pub(crate) fn compliance(&self) -> Client {
+        self.client(self.issuer.token("compliance-officer", None, &["numbering.compliance", "numbers.read"]))
+    }
+
+    /// Asks over gRPC, as the SMS path does.
+    pub(crate) async fn validate(&self, identifier: &str, tenant: &str) -> ValidateLeaseResponse {
+        self.try_validate(identifier, tenant).await.unwrap()
+    }
+
+    pub(crate) async fn try_validate(
+        &self,
+        identifier: &str,
+        tenant: &str,
+    ) -> Result<ValidateLeaseResponse, tonic::Status> {
+        let token = self.issuer.token("sms-orchestrator", None, &["leases.validate"]);
+        let mut client = LeaseValidationClient::connect(format!("http://{}", self.grpc)).await.unwrap();
+        let mut request = tonic::Request::new(ValidateLeaseRequest {
+            identifier: identifier.to_owned(),
+            tenant_id: tenant.to_owned(),
+        });
+        let bearer: MetadataValue<_> = format!("Bearer {token}").parse().unwrap();
+        request.metadata_mut().insert("authorization", bearer);
+        client.validate_lease(request).await.map(tonic::Response::into_inner)
+    }
+
+    /// A connection with every right, to look behind the scenes.
+    pub(crate) async fn superuser(&self) -> tokio_postgres::Client {
+        let url = self.stack.databases().superuser_url(&self.part.database);
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Short codes or alphanumeric sender IDs for the inventory.
+    pub(crate) async fn stock(&self, items: Value) {
+        let answer = self.admin().post("/v1/admin/numbering/inventory", &json!({ "items": items })).await;
+        assert_eq!(answer.json()["invalid"], 0, "{}", answer.text);
+    }
+
+    /// Mobile numbers +93700000000 and on, straight into the inventory, as a block of AWCC's would bring them.
+    pub(crate) async fn stock_numbers(&self, count: i64) -> Vec<String> {
+        let inserted = self
+            .superuser()
+            .await
+            .query(
+                "INSERT INTO numbering.numbers (identifier, identifier_class, shown)
+                 SELECT n, 'MSISDN', n FROM (SELECT '+93' || 700000000 + i AS n FROM generate_series(0, $1::bigint - 1) AS i) x
+                 RETURNING identifier",
+                &[&count],
+            )
+            .await
+            .unwrap();
+        inserted.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// The first `count` events published, in their order.
+    pub(crate) async fn events(&self, count: usize) -> Vec<Received> {
+        super::events::first(&self.part.nats_url, count).await
+    }
+}
+
+fn config(
+    stack: &SharedStack,
+    part: &Part,
+    directory: &Path,
+    issuer: &Issuer,
+    settings: &[(&str, &str)],
+) -> Config {
+    let database = stack.databases().app_url(&part.database);
+    let jwks = issuer.jwks.display().to_string();
+    let spool = directory.display().to_string();
+    let mut all: Vec<(&str, &str)> = vec![
+        ("NUMBERING_HTTP__LISTEN", "127.0.0.1:0"),
+        ("NUMBERING_GRPC__LISTEN", "127.0.0.1:0"),
+        ("NUMBERING_DATABASE__URL", &database),
+        ("NUMBERING_REDIS__URL", &part.redis_url),
+        ("NUMBERING_REDIS__TIMERS_URL", &part.timers_url),
+        ("NUMBERING_NATS__URL", &part.nats_url),
+        ("NUMBERING_AUTH__ISSUER", ISSUER),
+        ("NUMBERING_AUTH__AUDIENCE", AUDIENCE),
+        ("NUMBERING_AUTH__JWKS", &jwks),
+        ("NUMBERING_SECURITY__CURSOR_KEY", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
+        ("NUMBERING_IMPORT__SPOOL_DIR", &spool),
+    ];
+    all.retain(|(name, _)| settings.iter().all(|(other, _)| other != name));
+    all.extend_from_slice(settings);
+    Config::load(None, all).unwrap()
+}
+
+impl Client {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None, &[]).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, Some(body), &[]).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PUT, path, Some(body), &[]).await
+    }
+
+    /// An action on a number that needs no input.
+    pub(crate) async fn act(&self, number: &str, action: &str) -> Answer {
+        self.send(Method::POST, &format!("/v1/numbers/{number}/{action}"), None, &[]).await
+    }
+
+    pub(crate) async fn lease(&self, number: &str, term: &str) -> Answer {
+        self.post(&format!("/v1/numbers/{number}/lease"), &json!({ "term": term, "autoRenew": false })).await
+    }
+
+    pub(crate) async fn recall(&self, number: &str, reason: &str, ticket: Option<&str>) -> Answer {
+        let mut body = json!({ "reason": reason });
+        if let Some(ticket) = ticket {
+            body["ticketId"] = ticket.into();
+        }
+        self.post(&format!("/v1/numbers/{number}/recall"), &body).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        Answer::read(request.send().await.unwrap()).await
+    }
+}

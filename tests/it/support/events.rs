@@ -1,0 +1,42 @@
+//! Events as an ordinary NATS client reads them.
+
+use std::time::Duration;
+
+use async_nats::jetstream;
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use futures_util::StreamExt;
+use serde_json::Value;
+
+/// How long the next event may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A published event.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    /// The NATS subject.
+    pub(crate) subject: String,
+    /// `Nats-Msg-Id`.
+    pub(crate) message_id: String,
+    /// The CloudEvent.
+    pub(crate) event: Value,
+}
+
+/// The first `count` events of the stream, in its order.
+pub(crate) async fn first(nats_url: &str, count: usize) -> Vec<Received> {
+    let client = async_nats::connect(nats_url).await.unwrap();
+    let jetstream = jetstream::new(client);
+    let stream = jetstream.get_stream("NUMBERING").await.unwrap();
+    let settings = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
+    let mut messages = stream.create_consumer(settings).await.unwrap().messages().await.unwrap();
+    let mut received = Vec::with_capacity(count);
+    while received.len() < count {
+        let next = tokio::time::timeout(PATIENCE, messages.next()).await;
+        let message = next.unwrap_or_else(|_| panic!("{count} events, got {}: {received:#?}", received.len())).unwrap().unwrap();
+        received.push(Received {
+            subject: message.subject.to_string(),
+            message_id: message.headers.as_ref().unwrap()["Nats-Msg-Id"].to_string(),
+            event: serde_json::from_slice(&message.payload).unwrap(),
+        });
+    }
+    received
+}

@@ -1,0 +1,11 @@
+//! A service for one test, and what a test needs to talk to it.
+
+mod answer;
+mod app;
+mod events;
+mod tokens;
+
+pub(crate) use answer::Answer;
+pub(crate) use app::{Client, TestApp};
+pub(crate) use events::Received;
+pub(crate) use tokens::Issuer;
