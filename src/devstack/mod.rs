@@ -84,6 +84,12 @@ impl Stack {
         &self.databases
     }
 
+    /// The three servers, for each to be looked after by itself.
+    #[must_use]
+    pub fn into_servers(self) -> (Server, Server, Server) {
+        (self.postgres, self.redis, self.nats)
+    }
+
     /// Stops the three servers in good order.
     pub async fn stop(mut self) {
         tokio::join!(self.nats.stop(), self.redis.stop(), self.postgres.stop());

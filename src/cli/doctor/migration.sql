@@ -1,0 +1,1 @@
+SELECT max(version) FROM public.refinery_schema_history

@@ -1,0 +1,14 @@
+//! `numbering serve`: the service itself, until SIGTERM or Ctrl-C.
+
+use super::ConfigArgs;
+
+/// What `serve` can be told.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
+    crate::app::serve(args.config.load_or_explain()?).await
+}
