@@ -46,7 +46,7 @@ impl<D: Demand> FromRequestParts<AppState> for Command<D> {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let authorized = Authorized::<D>::from_request_parts(parts, state).await?;
         let IdempotencyKey(key) = IdempotencyKey::from_request_parts(parts, state).await?;
-        let RequestId(request_id) = RequestId::from_request_parts(parts, state).await?;
+        let Ok(RequestId(request_id)) = RequestId::from_request_parts(parts, state).await;
         Ok(Self {
             caller: authorized.caller,
             request_id,
@@ -130,10 +130,11 @@ impl<D> Command<D> {
         let Some(key) = &self.key else {
             return effect(None).await.map(respond);
         };
-        let scope = self.caller.tenant.as_ref().map_or_else(
-            || format!("actor {}", self.caller.sub),
-            |tenant| format!("tenant {tenant}"),
-        );
+        let scope = self
+            .caller
+            .tenant
+            .as_ref()
+            .map_or_else(|| format!("actor {}", self.caller.sub), |tenant| format!("tenant {tenant}"));
         let claim = Claim { scope, route: self.route.clone(), key: key.clone(), owner: Uuid::now_v7() };
         let settings = &state.config.idempotency;
         let claimed = state

@@ -75,8 +75,11 @@ mod tests {
         let cursors = Cursors::new(&[7; 32]);
         let cursor = cursors.seal(&["tenant-a", "available", "MSISDN"], "+93701234567");
         assert_eq!(cursors.open(&["tenant-a", "available", "MSISDN"], &cursor).unwrap(), "+93701234567");
-        for other in [&["tenant-b", "available", "MSISDN"][..], &["tenant-a", "available", "ALPHA"], &["tenant-aavailable", "MSISDN"]]
-        {
+        for other in [
+            &["tenant-b", "available", "MSISDN"][..],
+            &["tenant-a", "available", "ALPHA"],
+            &["tenant-aavailable", "MSISDN"],
+        ] {
             assert_eq!(cursors.open(other, &cursor), Err(InvalidCursor));
         }
         assert_eq!(Cursors::new(&[8; 32]).open(&["tenant-a", "available", "MSISDN"], &cursor), Err(InvalidCursor));

@@ -7,10 +7,13 @@ use numbering_domain::lease::LeaseState;
 use numbering_domain::{LeaseId, Rejection, Transition};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::AppState;
 use super::command::{Command, admin_or_tenant, answer};
+use super::documented::problem_responses;
 use super::extract::{JsonBody, PathValue, QueryParameters};
 use super::guard::{Authorized, NumbersReadOrAdmin, NumbersWriteOrAdmin};
 use super::paging::{DEFAULT_LIMIT, Paging};
@@ -20,6 +23,10 @@ use crate::auth::{Caller, Permission};
 use crate::operations::numbers::Ask;
 use crate::store::idempotency::Answer;
 use crate::store::leases::LeaseRecord;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(list_leases)).routes(routes!(read_lease, patch_lease))
+}
 
 /// Which page.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
@@ -33,13 +40,18 @@ pub struct LeasesQuery {
     pub page: Option<String>,
 }
 
+problem_responses! {
+    /// Refusals of a list.
+    LeasesProblems = [InvalidCursor];
+}
+
 /// The caller's leases, newest first; ended ones too.
 #[utoipa::path(
     get,
     path = "/v1/leases",
     tag = "leases",
     params(LeasesQuery),
-    responses((status = 200, description = "A page of leases", body = Page<LeaseBody>)),
+    responses((status = 200, description = "A page of leases", body = Page<LeaseBody>), LeasesProblems),
 )]
 pub async fn list_leases(
     State(state): State<AppState>,
@@ -83,6 +95,11 @@ pub struct LeasePatch {
     pub auto_renew: bool,
 }
 
+problem_responses! {
+    /// Refusals of a change.
+    PatchProblems = [NotLeased, NotLeaseHolder, InvalidState];
+}
+
 /// Switches automatic renewal on or off.
 #[utoipa::path(
     patch,
@@ -90,7 +107,7 @@ pub struct LeasePatch {
     tag = "leases",
     params(("leaseId" = Uuid, Path, description = "The lease")),
     request_body = LeasePatch,
-    responses((status = 200, description = "The lease as it became", body = LeaseBody)),
+    responses((status = 200, description = "The lease as it became", body = LeaseBody), PatchProblems),
 )]
 pub async fn patch_lease(
     State(state): State<AppState>,

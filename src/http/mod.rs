@@ -3,16 +3,24 @@
 //! What must stay true: every answer that is not a success is a problem of the table in [`code`]; every route is in the
 //! OpenAPI document; every request leaves one log line.
 
+pub mod admin;
 pub mod code;
+pub mod command;
+pub mod cursor;
 mod docs;
 pub(crate) mod documented;
 pub mod extract;
 pub mod guard;
 mod health;
+pub mod leases;
+pub mod numbers;
+pub mod paging;
 pub mod problem;
+pub mod quota;
 pub mod request;
 mod request_log;
 mod server;
+pub mod shapes;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -27,6 +35,7 @@ use axum::http::{HeaderValue, Response};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use numbering_domain::NumberingPlan;
+use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -35,8 +44,11 @@ pub use server::serve;
 
 use crate::auth::Verifier;
 use crate::config::Config;
+use crate::operations::numbers::Numbers;
+use crate::store::Store;
 use crate::telemetry::Metrics;
 use code::Code;
+use cursor::Cursors;
 use problem::ApiError;
 
 /// What the endpoints share. Cheap to clone.
@@ -52,11 +64,24 @@ pub struct AppState {
     pub readiness: Arc<Readiness>,
     /// The canonicaliser of identifiers.
     pub plan: Arc<NumberingPlan>,
+    /// PostgreSQL, for what is only read or is no number's state.
+    pub store: Store,
+    /// The commands about numbers.
+    pub numbers: Numbers,
+    /// Makes and opens the cursors of lists.
+    pub cursors: Cursors,
+    /// Woken after a commit that left events to publish.
+    pub committed: Arc<Notify>,
 }
 
 /// Endpoints that answer within `http.request_timeout`.
 fn endpoints() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default().merge(health::routes())
+    OpenApiRouter::default()
+        .merge(health::routes())
+        .merge(numbers::routes())
+        .merge(leases::routes())
+        .merge(quota::routes())
+        .merge(admin::routes())
 }
 
 /// Endpoints with a time limit and body limit of their own: uploads.

@@ -40,7 +40,9 @@ impl<'a> Paging<'a> {
     ) -> Result<Self, ApiError> {
         let limit = limit.unwrap_or(default_limit);
         if !(1..=LARGEST_LIMIT).contains(&limit) {
-            return Err(ApiError::malformed(format!("limit must be from 1 to {LARGEST_LIMIT}")).with("parameter", "limit"));
+            return Err(
+                ApiError::malformed(format!("limit must be from 1 to {LARGEST_LIMIT}")).with("parameter", "limit")
+            );
         }
         let last = cursor.map(|cursor| cursors.open(bound_to, cursor)).transpose()?;
         Ok(Self { cursors, bound_to, limit, last })

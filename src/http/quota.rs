@@ -5,11 +5,17 @@ use axum::extract::State;
 use numbering_domain::{Counter, Rejection, TenantId, TenantStanding};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::AppState;
 use super::guard::{Authorized, NumbersRead};
 use super::problem::ApiError;
 use crate::store::StoreError;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(read_quota))
+}
 
 /// A limit and its use.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -39,10 +45,8 @@ pub struct QuotasBody {
 
 impl From<&TenantStanding> for QuotasBody {
     fn from(standing: &TenantStanding) -> Self {
-        let quota = |counter: Counter| QuotaBody {
-            quota: *standing.limits.get(counter),
-            current: *standing.used.get(counter),
-        };
+        let quota =
+            |counter: Counter| QuotaBody { quota: *standing.limits.get(counter), current: *standing.used.get(counter) };
         Self {
             msisdn: quota(Counter::Msisdn),
             short_code: quota(Counter::ShortCode),
@@ -68,11 +72,7 @@ pub struct TenantQuotasBody {
 
 impl From<&TenantStanding> for TenantQuotasBody {
     fn from(standing: &TenantStanding) -> Self {
-        Self {
-            tenant_id: standing.tenant.to_string(),
-            plan: standing.plan.clone(),
-            quotas: QuotasBody::from(standing),
-        }
+        Self { tenant_id: standing.tenant.to_string(), plan: standing.plan.clone(), quotas: QuotasBody::from(standing) }
     }
 }
 

@@ -151,10 +151,7 @@ fn may_take<'a>(draft: &Draft<'_>, acting: Acting<'a>) -> Result<&'a TenantStand
 /// The refusal while the number rests. A bar may outlast the rest: after a vanity lease and an override, for one.
 fn resting(draft: &Draft<'_>, rest: &Quarantine, tenant: &TenantId) -> Rejection {
     let barred_until = draft.number.barred_until(tenant, draft.now).unwrap_or(rest.available_at);
-    Rejection::QuarantineActive {
-        state: draft.number.state.name(),
-        available_at: rest.available_at.max(barred_until),
-    }
+    Rejection::QuarantineActive { state: draft.number.state.name(), available_at: rest.available_at.max(barred_until) }
 }
 
 /// The self-bypass rule, and a date from which the number is offered.

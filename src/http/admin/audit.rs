@@ -7,6 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::history::{HistoryItem, moment};
 use crate::http::AppState;
+use crate::http::documented::problem_responses;
 use crate::http::extract::QueryParameters;
 use crate::http::guard::{Authorized, ComplianceOrAdmin};
 use crate::http::paging::{DEFAULT_LIMIT, Paging};
@@ -59,13 +60,18 @@ impl From<Entry> for AuditItem {
     }
 }
 
+problem_responses! {
+    /// Refusals of a list.
+    AuditProblems = [InvalidCursor];
+}
+
 /// Everything that happened, newest first.
 #[utoipa::path(
     get,
     path = "/v1/admin/numbering/audit",
     tag = "compliance",
     params(AuditQuery),
-    responses((status = 200, description = "A page of the audit trail", body = Page<AuditItem>)),
+    responses((status = 200, description = "A page of the audit trail", body = Page<AuditItem>), AuditProblems),
 )]
 pub async fn audit(
     State(state): State<AppState>,

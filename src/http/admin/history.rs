@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::http::AppState;
+use crate::http::documented::problem_responses;
 use crate::http::extract::{PathIdentifier, QueryParameters};
 use crate::http::guard::{Authorized, ComplianceOrAdmin};
 use crate::http::paging::{DEFAULT_LIMIT, Paging};
@@ -85,6 +86,11 @@ pub struct StandingAt {
     pub since: Timestamp,
 }
 
+problem_responses! {
+    /// Refusals of a list.
+    HistoryProblems = [InvalidCursor];
+}
+
 /// Every transition of a number, oldest first; with `at`, how it stood at that moment.
 #[utoipa::path(
     get,
@@ -92,7 +98,7 @@ pub struct StandingAt {
     tag = "compliance",
     params(("identifier" = String, Path, description = "The identifier, percent-encoded where needed"), HistoryQuery),
     responses((status = 200, description = "A page of what happened; with `at`, one standing",
-        body = inline(HistoryAnswer))),
+        body = inline(HistoryAnswer)), HistoryProblems),
 )]
 pub async fn history(
     State(state): State<AppState>,

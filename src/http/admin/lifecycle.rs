@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::http::AppState;
 use crate::http::command::Command;
+use crate::http::documented::problem_responses;
 use crate::http::extract::{JsonBody, OptionalJsonBody, PathIdentifier};
 use crate::http::guard::NumberingAdmin;
 use crate::http::numbers::{NoInput, number_answer};
@@ -18,13 +19,20 @@ use crate::operations::numbers::{Ask, OnBehalfOf};
 /// The longest justification, in characters.
 const JUSTIFICATION_MOST_CHARS: usize = 2000;
 
+problem_responses! {
+    /// Refusals of a suspension or reinstatement.
+    LifecycleProblems = [NotLeased, InvalidState];
+    /// Refusals of an override.
+    OverrideProblems = [JustificationRequired, InvalidState];
+}
+
 /// Suspends the lease: LEASED → SUSPENDED. Every validation says no until it is reinstated.
 #[utoipa::path(
     post,
     path = "/v1/admin/numbers/{identifier}/suspend",
     tag = "admin",
     params(("identifier" = String, Path, description = "The identifier, percent-encoded where needed")),
-    responses((status = 200, description = "The number as it became", body = NumberBody)),
+    responses((status = 200, description = "The number as it became", body = NumberBody), LifecycleProblems),
 )]
 pub async fn suspend(
     State(state): State<AppState>,
@@ -42,7 +50,7 @@ pub async fn suspend(
     path = "/v1/admin/numbers/{identifier}/reinstate",
     tag = "admin",
     params(("identifier" = String, Path, description = "The identifier, percent-encoded where needed")),
-    responses((status = 200, description = "The number as it became", body = NumberBody)),
+    responses((status = 200, description = "The number as it became", body = NumberBody), LifecycleProblems),
 )]
 pub async fn reinstate(
     State(state): State<AppState>,
@@ -72,7 +80,7 @@ pub struct OverrideRequest {
     tag = "admin",
     params(("identifier" = String, Path, description = "The identifier, percent-encoded where needed")),
     request_body = OverrideRequest,
-    responses((status = 200, description = "The number as it became", body = NumberBody)),
+    responses((status = 200, description = "The number as it became", body = NumberBody), OverrideProblems),
 )]
 pub async fn override_quarantine(
     State(state): State<AppState>,

@@ -73,8 +73,8 @@ fn invalid(pointer: impl Into<String>, detail: impl ToString) -> ApiError {
 
 impl TenantRequest {
     fn settings(&self) -> Result<TenantSettings, ApiError> {
-        let status = TenantStatus::parse(&self.status)
-            .ok_or_else(|| invalid("/status", "must be ACTIVE or SUSPENDED"))?;
+        let status =
+            TenantStatus::parse(&self.status).ok_or_else(|| invalid("/status", "must be ACTIVE or SUSPENDED"))?;
         let allowlist = self.operator_allowlist.as_ref();
         if allowlist.is_some_and(|list| list.len() > ALLOWLIST_MOST) {
             return Err(invalid("/operatorAllowlist", format!("must have {ALLOWLIST_MOST} operators at most")));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::AppState;
+use crate::http::documented::problem_responses;
 use crate::http::extract::QueryParameters;
 use crate::http::guard::{Authorized, NumbersReadOrAdmin};
 use crate::http::paging::{DEFAULT_LIMIT, Paging};
@@ -70,13 +71,18 @@ impl From<Offered> for OfferedBody {
     }
 }
 
+problem_responses! {
+    /// Refusals of a list.
+    BrowseProblems = [InvalidCursor];
+}
+
 /// The available pool, by identifier. The order is stable under concurrent changes.
 #[utoipa::path(
     get,
     path = "/v1/numbers/available",
     tag = "numbers",
     params(BrowseQuery),
-    responses((status = 200, description = "A page of numbers on offer", body = Page<OfferedBody>)),
+    responses((status = 200, description = "A page of numbers on offer", body = Page<OfferedBody>), BrowseProblems),
 )]
 pub async fn browse(
     State(state): State<AppState>,

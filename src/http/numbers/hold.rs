@@ -6,11 +6,17 @@ use axum::response::Response;
 use super::{NoInput, number_answer};
 use crate::http::AppState;
 use crate::http::command::Command;
+use crate::http::documented::problem_responses;
 use crate::http::extract::{OptionalJsonBody, PathIdentifier};
 use crate::http::guard::NumbersWrite;
 use crate::http::problem::ApiError;
 use crate::http::shapes::NumberBody;
 use crate::operations::numbers::{Ask, OnBehalfOf};
+
+problem_responses! {
+    /// Refusals of a hold.
+    HoldProblems = [TenantSuspended, OperatorNotAllowed, QuarantineActive, ReservedByOtherTenant, HeldByOtherTenant, AlreadyLeased, InvalidState, HoldQuota];
+}
 
 /// Promotes the tenant's own reservation for the hold's time: RESERVED → HELD.
 #[utoipa::path(
@@ -18,7 +24,7 @@ use crate::operations::numbers::{Ask, OnBehalfOf};
     path = "/v1/numbers/{identifier}/hold",
     tag = "numbers",
     params(("identifier" = String, Path, description = "The identifier, percent-encoded where needed")),
-    responses((status = 200, description = "The number as it became", body = NumberBody)),
+    responses((status = 200, description = "The number as it became", body = NumberBody), HoldProblems),
 )]
 pub async fn hold(
     State(state): State<AppState>,

@@ -14,6 +14,7 @@ use crate::auth::{Caller, Permission};
 use crate::config::PolicySettings;
 use crate::http::AppState;
 use crate::http::command::{Command, answer};
+use crate::http::documented::problem_responses;
 use crate::http::extract::{JsonBody, PathIdentifier};
 use crate::http::guard::NumbersWriteOrAdmin;
 use crate::http::problem::{ApiError, Invalid};
@@ -39,6 +40,11 @@ pub struct LeaseRequest {
     pub vanity_flag: bool,
 }
 
+problem_responses! {
+    /// Refusals of a lease.
+    LeaseProblems = [TenantSuspended, OperatorNotAllowed, InvalidTerm, NotVanityEligible, QuarantineActive, NotAvailable, ReservedByOtherTenant, HeldByOtherTenant, AlreadyLeased, BypassRequired, QuotaExceeded];
+}
+
 /// Leases a number: RESERVED or HELD (own) → LEASED; AVAILABLE only with `numbers.lease.bypass`.
 #[utoipa::path(
     post,
@@ -46,7 +52,7 @@ pub struct LeaseRequest {
     tag = "numbers",
     params(("identifier" = String, Path, description = "The identifier, percent-encoded where needed")),
     request_body = LeaseRequest,
-    responses((status = 201, description = "The lease", body = LeaseBody)),
+    responses((status = 201, description = "The lease", body = LeaseBody), LeaseProblems),
 )]
 pub async fn lease(
     State(state): State<AppState>,

@@ -12,11 +12,26 @@ use axum::http::StatusCode;
 use numbering_domain::Transition;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::AppState;
 use super::command::answer;
 use super::shapes::NumberBody;
 use crate::auth::Caller;
 use crate::store::idempotency::Answer;
+
+pub(super) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(browse::browse))
+        .routes(routes!(read::own_numbers))
+        .routes(routes!(read::read_number))
+        .routes(routes!(reserve::reserve))
+        .routes(routes!(hold::hold))
+        .routes(routes!(release::release))
+        .routes(routes!(lease::lease))
+        .routes(routes!(recall::recall))
+}
 
 /// The body of an action that needs no input.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]

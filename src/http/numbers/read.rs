@@ -7,6 +7,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::http::AppState;
+use crate::http::documented::problem_responses;
 use crate::http::extract::{PathIdentifier, QueryParameters};
 use crate::http::guard::{Authorized, NumbersReadOrAdmin};
 use crate::http::paging::{DEFAULT_LIMIT, Paging};
@@ -47,13 +48,18 @@ pub struct OwnNumbersQuery {
 
 const CLAIMED: [StateName; 4] = [StateName::Reserved, StateName::Held, StateName::Leased, StateName::Suspended];
 
+problem_responses! {
+    /// Refusals of a list.
+    OwnNumbersProblems = [InvalidCursor];
+}
+
 /// The caller's own numbers, by identifier: reserved, held, leased or suspended.
 #[utoipa::path(
     get,
     path = "/v1/numbers",
     tag = "numbers",
     params(OwnNumbersQuery),
-    responses((status = 200, description = "A page of numbers", body = Page<NumberBody>)),
+    responses((status = 200, description = "A page of numbers", body = Page<NumberBody>), OwnNumbersProblems),
 )]
 pub async fn own_numbers(
     State(state): State<AppState>,
@@ -65,7 +71,9 @@ pub async fn own_numbers(
     let states: Vec<&str> =
         CLAIMED.into_iter().map(StateName::as_str).filter(|name| wanted.is_empty() || *name == wanted).collect();
     if states.is_empty() {
-        return Err(ApiError::malformed("state must be one of RESERVED, HELD, LEASED, SUSPENDED").with("parameter", "state"));
+        return Err(
+            ApiError::malformed("state must be one of RESERVED, HELD, LEASED, SUSPENDED").with("parameter", "state")
+        );
     }
     let bound_to = [tenant.as_str(), "numbers", wanted];
     let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::auth::{Caller, Permission};
 use crate::http::AppState;
 use crate::http::command::{Command, admin_or_tenant, answer};
+use crate::http::documented::problem_responses;
 use crate::http::extract::{JsonBody, PathIdentifier};
 use crate::http::guard::NumbersWriteOrAdmin;
 use crate::http::problem::{ApiError, Invalid};
@@ -37,6 +38,11 @@ pub struct RecallRequest {
     pub ticket_id: Option<String>,
 }
 
+problem_responses! {
+    /// Refusals of a recall.
+    RecallProblems = [TicketRequired, NotLeased, NotLeaseHolder];
+}
+
 /// Recalls a lease: LEASED or SUSPENDED → RECALLED, and on to its cool-down in the same commit.
 #[utoipa::path(
     post,
@@ -44,7 +50,7 @@ pub struct RecallRequest {
     tag = "numbers",
     params(("identifier" = String, Path, description = "The identifier, percent-encoded where needed")),
     request_body = RecallRequest,
-    responses((status = 200, description = "The lease, RECALLED, with availableAt", body = LeaseBody)),
+    responses((status = 200, description = "The lease, RECALLED, with availableAt", body = LeaseBody), RecallProblems),
 )]
 pub async fn recall(
     State(state): State<AppState>,
@@ -55,9 +61,7 @@ pub async fn recall(
     let on_behalf_of = admin_or_tenant(&command.caller)?;
     let origin = origin(&command.caller, body.value.actor_id.as_deref(), command.origin())?;
     let ask = Ask::Recall { reason: reason(&command.caller, &body.value)? };
-    command
-        .order_as(origin, &state, &body.sha256, number.identifier, on_behalf_of, ask, recall_answer)
-        .await
+    command.order_as(origin, &state, &body.sha256, number.identifier, on_behalf_of, ask, recall_answer).await
 }
 
 /// Who acted, for the journal.

@@ -6,11 +6,17 @@ use axum::response::Response;
 use super::{NoInput, number_answer};
 use crate::http::AppState;
 use crate::http::command::Command;
+use crate::http::documented::problem_responses;
 use crate::http::extract::{OptionalJsonBody, PathIdentifier};
 use crate::http::guard::NumbersWrite;
 use crate::http::problem::ApiError;
 use crate::http::shapes::NumberBody;
 use crate::operations::numbers::{Ask, OnBehalfOf};
+
+problem_responses! {
+    /// Refusals of a release. `HELD_BY_OTHER_TENANT` is 403 here.
+    ReleaseProblems = [UseRecallForLeases, HeldByOtherTenant, InvalidState];
+}
 
 /// Gives the tenant's own reservation or hold back: RESERVED or HELD → AVAILABLE.
 #[utoipa::path(
@@ -18,7 +24,7 @@ use crate::operations::numbers::{Ask, OnBehalfOf};
     path = "/v1/numbers/{identifier}/release",
     tag = "numbers",
     params(("identifier" = String, Path, description = "The identifier, percent-encoded where needed")),
-    responses((status = 200, description = "The number as it became", body = NumberBody)),
+    responses((status = 200, description = "The number as it became", body = NumberBody), ReleaseProblems),
 )]
 pub async fn release(
     State(state): State<AppState>,

@@ -6,11 +6,17 @@ use axum::response::Response;
 use super::{NoInput, number_answer};
 use crate::http::AppState;
 use crate::http::command::Command;
+use crate::http::documented::problem_responses;
 use crate::http::extract::{OptionalJsonBody, PathIdentifier};
 use crate::http::guard::NumbersWrite;
 use crate::http::problem::ApiError;
 use crate::http::shapes::NumberBody;
 use crate::operations::numbers::{Ask, OnBehalfOf};
+
+problem_responses! {
+    /// Refusals of a reservation.
+    ReserveProblems = [TenantSuspended, OperatorNotAllowed, QuarantineActive, NotAvailable, ReservationQuota];
+}
 
 /// Pins an available number for the reservation's time: AVAILABLE → RESERVED.
 #[utoipa::path(
@@ -18,7 +24,7 @@ use crate::operations::numbers::{Ask, OnBehalfOf};
     path = "/v1/numbers/{identifier}/reserve",
     tag = "numbers",
     params(("identifier" = String, Path, description = "The identifier, percent-encoded where needed")),
-    responses((status = 200, description = "The number as it became", body = NumberBody)),
+    responses((status = 200, description = "The number as it became", body = NumberBody), ReserveProblems),
 )]
 pub async fn reserve(
     State(state): State<AppState>,
