@@ -18,7 +18,6 @@ use crate::auth::{self, Verifier};
 use crate::cache::{Cache, Suspended};
 use crate::config::Config;
 use crate::events::jetstream;
-use crate::events::metrics::RelayMetrics;
 use crate::events::relay::{Relay, RelaySettings};
 use crate::grpc::{self, GrpcState};
 use crate::http::cursor::Cursors;
@@ -109,7 +108,7 @@ impl App {
             store.clone(),
             nats,
             RelaySettings::new(&config.outbox, &config.nats),
-            relay_metrics(&metrics),
+            metrics.relay.clone(),
             Arc::clone(&committed),
         );
         let grpc_state = GrpcState::new(
@@ -120,7 +119,7 @@ impl App {
             Arc::clone(&metrics),
         );
         let state = AppState {
-            cursors: Cursors::new(config.security.cursor_key.as_bytes()),
+            cursors: Cursors::new(config.security.cursor_key.bytes()),
             config,
             verifier,
             metrics,

@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod auth;
+pub mod boot_clock;
 pub mod cache;
 pub mod cli;
 pub mod config;

@@ -16,6 +16,7 @@ use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::events::metrics::RelayMetrics;
 use crate::config::{Log, LogFormat};
 
 /// The log could not be set up.
@@ -94,6 +95,8 @@ macro_rules! metrics {
         #[derive(Debug)]
         pub struct Metrics {
             registry: Registry,
+            /// The relay's own.
+            pub relay: RelayMetrics,
             $($(#[doc = $help])+ pub $field: $kind,)*
         }
 
@@ -104,7 +107,9 @@ macro_rules! metrics {
                     let $field: $kind = $made;
                     registry.register($name, help(concat!($($help),+)), $field.clone());
                 )*
-                Self { registry, $($field,)* }
+                let relay = RelayMetrics::default();
+                relay.register(&mut registry);
+                Self { registry, relay, $($field,)* }
             }
         }
     };

@@ -7,9 +7,11 @@ pub mod browse;
 pub mod commit;
 pub mod idempotency;
 pub mod journal;
+pub mod leadership;
 pub mod leases;
 pub mod load;
 pub mod migrate;
+pub mod outbox;
 pub(crate) mod rows;
 pub mod tenants;
 

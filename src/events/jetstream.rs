@@ -1,0 +1,86 @@
+//! The way to NATS: one connection that comes and goes by itself, and the stream that keeps the events.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use async_nats::connection::State;
+use async_nats::jetstream::context::{ContextBuilder, CreateStreamError, PublishError, PublishErrorKind};
+use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
+use async_nats::jetstream::{Context, ErrorCode};
+use async_nats::{Client, ConnectError, ConnectOptions, Event};
+
+/// The stream that keeps every event.
+pub const STREAM: &str = "NUMBERING";
+
+/// The subjects it keeps.
+const SUBJECTS: &str = "numbering.>";
+
+/// For how long the stream drops an event that it has already, known by `Nats-Msg-Id`.
+const DEDUPLICATION_WINDOW: Duration = Duration::from_mins(2);
+
+/// The longest pause between two attempts to reach NATS again.
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How often the connection is tried when nothing else goes over it, so that a dead peer is noticed.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Connects to NATS in the background: that it is away is no reason not to start.
+///
+/// # Errors
+/// [`ConnectError`] where the URL is not usable.
+pub async fn connect(url: &str) -> Result<Client, ConnectError> {
+    ConnectOptions::new()
+        .name("numbering")
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .reconnect_delay_callback(|attempts| {
+            let doublings = u32::try_from(attempts).unwrap_or(u32::MAX).min(8);
+            Duration::from_millis(10 << doublings).min(RECONNECT_PAUSE_MAX)
+        })
+        .ping_interval(PING_INTERVAL)
+        .event_callback(|event| async move {
+            match event {
+                Event::Connected => tracing::info!("connected to NATS"),
+                Event::Disconnected => tracing::warn!("NATS is away; events wait in the outbox"),
+                other => tracing::info!(event = %other, "NATS"),
+            }
+        })
+        .connect(url)
+        .await
+}
+
+/// Publishing over `client`, with up to `in_flight` events not yet acknowledged, each given `ack_timeout`.
+pub(super) fn context(client: Client, in_flight: usize, ack_timeout: Duration) -> Context {
+    ContextBuilder::new().timeout(ack_timeout).ack_timeout(ack_timeout).max_ack_inflight(in_flight).build(client)
+}
+
+/// Whether NATS can be reached right now.
+pub(super) fn is_connected(client: &Client) -> bool {
+    client.connection_state() == State::Connected
+}
+
+/// Makes the stream where there is none. One that is there stays as its operator made it: in production, replicated
+/// three times, because JetStream acknowledges before it syncs.
+pub(super) async fn ensure_stream(context: &Context) -> Result<(), CreateStreamError> {
+    context
+        .get_or_create_stream(StreamConfig {
+            name: STREAM.to_owned(),
+            subjects: vec![SUBJECTS.to_owned()],
+            storage: StorageType::File,
+            duplicate_window: DEDUPLICATION_WINDOW,
+            ..StreamConfig::default()
+        })
+        .await
+        .map(drop)
+}
+
+/// Whether it is this one event that JetStream will not have, so that others may still go.
+pub(super) fn is_refusal_of_the_event(error: &PublishError) -> bool {
+    if error.kind() == PublishErrorKind::MaxPayloadExceeded {
+        return true;
+    }
+    error
+        .source()
+        .and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>())
+        .is_some_and(|refused| refused.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
+}
