@@ -16,8 +16,8 @@ use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::events::metrics::RelayMetrics;
 use crate::config::{Log, LogFormat};
+use crate::events::metrics::RelayMetrics;
 
 /// The log could not be set up.
 #[derive(Debug, thiserror::Error)]

@@ -57,10 +57,7 @@ impl TestApp {
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
         let stack = SharedStack::from_env().unwrap();
         let databases = stack.databases();
-        databases
-            .ensure_template(TEMPLATE, async |url| Ok(migrate::migrate(&url).await.map(drop)?))
-            .await
-            .unwrap();
+        databases.ensure_template(TEMPLATE, async |url| Ok(migrate::migrate(&url).await.map(drop)?)).await.unwrap();
         let part = stack.take_part().await.unwrap();
         databases.create(&part.database, TEMPLATE).await.unwrap();
         let directory = TempDir::new().unwrap();
@@ -155,6 +152,12 @@ impl TestApp {
         client
     }
 
+    /// Waits until the database's clock has passed `moment`.
+    pub(crate) async fn until_database_time(&self, moment: jiff::Timestamp) {
+        let sql = "SELECT pg_sleep(greatest(0, extract(epoch FROM $1::timestamptz - clock_timestamp())) + 0.001)";
+        self.superuser().await.query(sql, &[&moment]).await.unwrap();
+    }
+
     /// Short codes or alphanumeric sender IDs for the inventory.
     pub(crate) async fn stock(&self, items: Value) {
         let answer = self.admin().post("/v1/admin/numbering/inventory", &json!({ "items": items })).await;
@@ -183,13 +186,7 @@ impl TestApp {
     }
 }
 
-fn config(
-    stack: &SharedStack,
-    part: &Part,
-    directory: &Path,
-    issuer: &Issuer,
-    settings: &[(&str, &str)],
-) -> Config {
+fn config(stack: &SharedStack, part: &Part, directory: &Path, issuer: &Issuer, settings: &[(&str, &str)]) -> Config {
     let database = stack.databases().app_url(&part.database);
     let jwks = issuer.jwks.display().to_string();
     let spool = directory.display().to_string();

@@ -31,7 +31,8 @@ pub(crate) async fn first(nats_url: &str, count: usize) -> Vec<Received> {
     let mut received = Vec::with_capacity(count);
     while received.len() < count {
         let next = tokio::time::timeout(PATIENCE, messages.next()).await;
-        let message = next.unwrap_or_else(|_| panic!("{count} events, got {}: {received:#?}", received.len())).unwrap().unwrap();
+        let message =
+            next.unwrap_or_else(|_| panic!("{count} events, got {}: {received:#?}", received.len())).unwrap().unwrap();
         received.push(Received {
             subject: message.subject.to_string(),
             message_id: message.headers.as_ref().unwrap()["Nats-Msg-Id"].to_string(),
