@@ -78,12 +78,42 @@ pub struct AuthRefusal {
     pub reason: &'static str,
 }
 
+/// Labels of a validation that was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Validated {
+    /// Where the facts came from: `redis` or `postgres`; `none` where none were needed.
+    pub layer: &'static str,
+    /// `VALID`, or the reason as the contract names it.
+    pub verdict: &'static str,
+}
+
+/// Labels of a gRPC call that was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct GrpcCall {
+    /// The method.
+    pub method: &'static str,
+    /// The status, as gRPC names it.
+    pub code: &'static str,
+}
+
+/// Label of a Redis database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RedisDatabase {
+    /// `snapshots` or `timers`.
+    pub database: &'static str,
+}
+
 /// A family of histograms whose buckets are fixed by its constructor.
 pub type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// Seconds from half a millisecond to thirty seconds: an HTTP request.
 fn request_seconds() -> Histogram {
     Histogram::new([0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.08, 0.15, 0.3, 0.6, 1.0, 2.0, 5.0, 10.0, 30.0])
+}
+
+/// Seconds from 50 microseconds to a second: a validation.
+fn validation_seconds() -> Histogram {
+    Histogram::new([0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.08, 0.15, 0.3, 1.0])
 }
 
 /// Declares [`Metrics`]: a field's doc comment is the metric's help text.
@@ -132,6 +162,19 @@ metrics! {
     auth_refusals: Family<AuthRefusal, Counter> = "numbering_auth_refusals", Family::default();
     /// Attempts to read the issuer's key set that failed; the last good set stays in force.
     jwks_failures: Counter = "numbering_jwks_refresh_failures", Counter::default();
+    /// Time to the verdict on an identifier and a tenant, by where the facts came from, in seconds.
+    validation_seconds: Histograms<Validated> = "numbering_validation_duration_seconds",
+        Family::new_with_constructor(validation_seconds);
+    /// Validations refused because too many were waiting for PostgreSQL.
+    validations_shed: Counter = "numbering_validations_shed", Counter::default();
+    /// gRPC calls answered.
+    grpc_calls: Family<GrpcCall, Counter> = "numbering_grpc_calls", Family::default();
+    /// gRPC connections open.
+    grpc_connections: Gauge = "numbering_grpc_connections", Gauge::default();
+    /// Whether a Redis database answers: 1, or 0 while its breaker is open.
+    redis_up: Family<RedisDatabase, Gauge> = "numbering_redis_up", Family::default();
+    /// Calls to Redis that failed or came late.
+    redis_failures: Family<RedisDatabase, Counter> = "numbering_redis_failures", Family::default();
     /// Reservations and holds that have not run out.
     reservations_active: Gauge = "num_reservations_active", Gauge::default();
     /// Reservations and holds released because their time was over.

@@ -147,6 +147,8 @@ impl Config {
         for (path, period) in [
             ("http.request_timeout", self.http.request_timeout),
             ("http.header_read_timeout", self.http.header_read_timeout),
+            ("grpc.request_timeout", self.grpc.request_timeout),
+            ("grpc.max_connection_age", self.grpc.max_connection_age),
             ("database.acquire_timeout", self.database.acquire_timeout),
             ("database.lock_timeout", self.database.lock_timeout),
             ("database.statement_timeout", self.database.statement_timeout),
@@ -174,6 +176,8 @@ impl Config {
             ("http.body_limit_bytes", self.http.body_limit_bytes == 0),
             ("http.max_connections", self.http.max_connections == 0),
             ("grpc.max_concurrent_requests", self.grpc.max_concurrent_requests == 0),
+            ("grpc.max_connections", self.grpc.max_connections == 0),
+            ("grpc.max_concurrent_streams", self.grpc.max_concurrent_streams == 0),
             ("grpc.max_message_bytes", self.grpc.max_message_bytes == 0),
             ("database.pool_size", self.database.pool_size == 0),
             ("import.max_file_bytes", self.import.max_file_bytes == 0),

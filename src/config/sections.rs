@@ -181,8 +181,18 @@ section! {
         listen: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 9090)),
         /// The most calls under way at once; more are refused with `UNAVAILABLE`.
         max_concurrent_requests: usize = 4_096,
+        /// The most connections at once; more are closed as soon as they are made.
+        max_connections: usize = 1_024,
+        /// The most calls under way at once on one connection.
+        max_concurrent_streams: u32 = 1_024,
         /// The largest message, in bytes.
         max_message_bytes: usize = 262_144,
+        /// How long a call may take, where the client asks for no less.
+        request_timeout: Period = Period::from_secs(5),
+        /// After so long a connection is asked to close, so that clients spread over new replicas.
+        max_connection_age: Period = Period::from_mins(30),
+        /// How long calls under way may take after the stop signal, or past the connection's age.
+        drain: Period = Period::from_secs(10),
         /// The certificate chain (PEM); with it and the key, gRPC is served over TLS.
         tls_cert: Option<PathBuf> = None,
         /// The certificate's key (PEM).

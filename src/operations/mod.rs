@@ -2,3 +2,4 @@
 //! answer.
 
 pub mod numbers;
+pub mod validate;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use numbering_domain::{
     Acting, Command, Identifier, LeaseId, Number, Policy, Price, RecallReason, Rejection, ReservationId, State,
     TenantId, Term, Transition, decide,
@@ -163,7 +164,7 @@ impl Numbers {
                 }
             }
             let transition = decided?;
-            if self.commit(&transition, &order.origin, guard).await? {
+            if self.commit(&transition, loaded.now, &order.origin, guard).await? {
                 return Ok(transition);
             }
             decisions += 1;
@@ -212,6 +213,7 @@ impl Numbers {
     async fn commit(
         &self,
         transition: &Transition,
+        decided_at: Timestamp,
         origin: &Origin,
         guard: Option<&Guard>,
     ) -> Result<bool, StoreError> {
@@ -221,7 +223,7 @@ impl Numbers {
         let moved = self.store.commit(transitions, origin, answered).await?.contains(&true);
         if moved {
             self.committed.notify_one();
-            self.cache.tell(transitions).await;
+            self.cache.tell(transitions, decided_at).await;
         }
         Ok(moved)
     }
@@ -240,14 +242,14 @@ impl Numbers {
                 decide(number, Acting::Authority, &command, &self.policy, *now).ok()
             })
             .collect();
-        if transitions.is_empty() {
+        let Some(decided_at) = overdue.iter().map(|(now, _)| *now).min().filter(|_| !transitions.is_empty()) else {
             return Ok(0);
-        }
+        };
         let moved = self.store.commit(&transitions, origin, None).await?;
         let done: Vec<Transition> =
             transitions.into_iter().zip(moved).filter_map(|(done, moved)| moved.then_some(done)).collect();
         self.committed.notify_one();
-        self.cache.tell(&done).await;
+        self.cache.tell(&done, decided_at).await;
         Ok(done.len())
     }
 }

@@ -13,6 +13,7 @@ pub mod load;
 pub mod migrate;
 pub mod outbox;
 pub(crate) mod rows;
+pub mod snapshot;
 pub mod tenants;
 
 use std::time::Duration;

@@ -35,7 +35,7 @@ impl<'a> Reading<'a> {
         Ok(self.row.try_get(column)?)
     }
 
-    fn needed<T: FromSql<'a>>(&self, column: &'static str) -> Result<T, StoreError> {
+    pub(crate) fn needed<T: FromSql<'a>>(&self, column: &'static str) -> Result<T, StoreError> {
         self.get::<Option<T>>(column)?.ok_or_else(|| self.impossible(column))
     }
 

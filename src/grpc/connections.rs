@@ -1,0 +1,169 @@
+//! The listener: HTTP/2 only, with a limit on everything a client can hold.
+//!
+//! What must stay true: a connection that makes no call is closed soon, one that falls silent too, and an old one is asked to
+//! go, so that clients spread; what is under way when a connection is asked to go may end.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::calls::Calls;
+use crate::config::Grpc;
+use crate::telemetry::Metrics;
+
+/// How long a client may take from connecting to its first call, TLS and all.
+const FIRST_CALL_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often a silent client is asked for a sign of life, and how long it may take over it.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// The largest head of a call: a token of 8,000 bytes and as much again.
+const HEAD_MOST_BYTES: u32 = 16_384;
+
+/// How many streams a client may reset before they were looked at (CVE-2023-44487).
+const RESETS_MOST: usize = 64;
+
+/// How long to wait when the system has no socket left to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Makes connections out of what the listener accepts; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Connections {
+    calls: Calls,
+    tls: Option<TlsAcceptor>,
+    room: Arc<Semaphore>,
+    http2: http2::Builder<TokioExecutor>,
+    longest: Duration,
+    drain: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// Counts an open connection for as long as it lives.
+struct Open(Arc<Metrics>);
+
+impl Open {
+    fn count(metrics: &Arc<Metrics>) -> Self {
+        metrics.grpc_connections.inc();
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.grpc_connections.dec();
+    }
+}
+
+impl Connections {
+    pub(super) fn new(calls: Calls, tls: Option<TlsAcceptor>, settings: &Grpc, metrics: &Arc<Metrics>) -> Self {
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(settings.max_concurrent_streams)
+            .max_header_list_size(HEAD_MOST_BYTES)
+            .max_pending_accept_reset_streams(RESETS_MOST)
+            .max_local_error_reset_streams(RESETS_MOST)
+            .keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE);
+        Self {
+            calls,
+            tls,
+            room: Arc::new(Semaphore::new(settings.max_connections)),
+            http2,
+            longest: settings.max_connection_age.duration(),
+            drain: settings.drain.duration(),
+            metrics: Arc::clone(metrics),
+        }
+    }
+
+    /// Accepts until `closing`; then lets what is under way end, for as long as it may take.
+    pub(super) async fn serve(self, listener: TcpListener, closing: &CancellationToken) {
+        let open = TaskTracker::new();
+        while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
+            match accepted {
+                Ok((stream, _)) => {
+                    // Beyond the limit it is closed at once: the client finds another replica sooner than by waiting.
+                    if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
+                        let (connections, closing) = (self.clone(), closing.clone());
+                        open.spawn(async move {
+                            connections.connection(stream, &closing).await;
+                            drop(room);
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        drop(listener);
+        open.close();
+        // Every connection ends by itself when its time to drain is over.
+        open.wait().await;
+    }
+
+    async fn connection(&self, stream: TcpStream, closing: &CancellationToken) {
+        let _open = Open::count(&self.metrics);
+        // Answers are small and whole: no reason to hold any of them back.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "a connection was gone before it was used");
+            return;
+        }
+        match &self.tls {
+            None => self.http2(stream, closing).await,
+            Some(tls) => match timeout(FIRST_CALL_WITHIN, tls.accept(stream)).await {
+                Ok(Ok(stream)) => self.http2(stream, closing).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            },
+        }
+    }
+
+    async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, closing: &CancellationToken) {
+        let called = Arc::new(AtomicBool::new(false));
+        let service = service_fn(|request| {
+            called.store(true, Ordering::Relaxed);
+            let calls = self.calls.clone();
+            async move { calls.call(request).await }
+        });
+        let mut connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
+        let no_call = async {
+            sleep(FIRST_CALL_WITHIN).await;
+            if called.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = async {
+                tokio::select! {
+                    () = no_call => {}
+                    () = sleep(self.longest) => {}
+                    () = closing.cancelled() => {}
+                }
+            } => {
+                connection.as_mut().graceful_shutdown();
+                timeout(self.drain, connection).await.unwrap_or_else(|_| {
+                    tracing::debug!("a connection was closed with calls under way: its time to drain was over");
+                    Ok(())
+                })
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Look-ups in PostgreSQL for what no cache has: many at once in one query, and never more than PostgreSQL can take.
+//!
+//! What must stay true: a look-up rests on a query that was sent after it was asked for, so that it never gets an answer from
+//! before its question; at most [`QUERIES_AT_ONCE`] run, and what comes meanwhile shares the next; beyond
+//! [`WAITING_MOST`] identifiers more are turned away at once; a look-up that nobody waits for any more is not made.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use numbering_domain::Identifier;
+use numbering_domain::lease::Snapshot;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::Unavailable;
+use crate::cache::Snapshots;
+use crate::store::Store;
+use crate::store::snapshot::LoadedSnapshot;
+
+/// Queries under way at once, a few of the pool's connections: the others are for the changes.
+const QUERIES_AT_ONCE: usize = 4;
+
+/// The most look-ups, each of one call's identifiers, that one query answers.
+const LOOK_UPS_IN_A_QUERY: usize = 256;
+
+/// The most identifiers that may wait or be asked for: a second's work.
+const WAITING_MOST: usize = 16_384;
+
+/// How long a query may take.
+const QUERY_LIMIT: Duration = Duration::from_secs(1);
+
+type Loaded = HashMap<Identifier, LoadedSnapshot>;
+
+struct LookUp {
+    identifiers: Vec<Identifier>,
+    reply: oneshot::Sender<Result<Loaded, Unavailable>>,
+}
+
+/// The way to PostgreSQL.
+pub(super) struct Reads {
+    look_ups: mpsc::UnboundedSender<LookUp>,
+    room: Semaphore,
+}
+
+impl Reads {
+    /// Starts to look up, and to keep what was found in `snapshots`. It ends when this is dropped.
+    pub(super) fn start(store: Store, snapshots: Snapshots) -> Self {
+        let (look_ups, waiting) = mpsc::unbounded_channel();
+        tokio::spawn(look_up(Arc::new(Source { store, snapshots }), waiting));
+        Self { look_ups, room: Semaphore::new(WAITING_MOST) }
+    }
+
+    /// The numbers that are in the inventory; the others are absent.
+    pub(super) async fn load(&self, identifiers: &[&Identifier]) -> Result<Loaded, Unavailable> {
+        let weight = u32::try_from(identifiers.len()).map_err(|_| Unavailable::Overloaded)?;
+        // Held until there is an answer: it bounds the channel.
+        let _room = self.room.try_acquire_many(weight).map_err(|_| Unavailable::Overloaded)?;
+        let (reply, answer) = oneshot::channel();
+        let identifiers = identifiers.iter().map(|identifier| (*identifier).clone()).collect();
+        self.look_ups.send(LookUp { identifiers, reply }).map_err(|_| Unavailable::Database)?;
+        answer.await.map_err(|_| Unavailable::Database)?
+    }
+}
+
+struct Source {
+    store: Store,
+    snapshots: Snapshots,
+}
+
+async fn look_up(source: Arc<Source>, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
+    let queries = Arc::new(Semaphore::new(QUERIES_AT_ONCE));
+    let mut some = Vec::new();
+    // The turn comes first: what arrives while all queries are busy gathers in the channel and goes in one.
+    while let Ok(turn) = Arc::clone(&queries).acquire_owned().await {
+        if waiting.recv_many(&mut some, LOOK_UPS_IN_A_QUERY).await == 0 {
+            return;
+        }
+        let (source, some) = (Arc::clone(&source), std::mem::take(&mut some));
+        tokio::spawn(async move {
+            let loaded = source.answer(some).await;
+            drop(turn);
+            source.keep(&loaded).await;
+        });
+    }
+}
+
+impl Source {
+    async fn answer(&self, mut some: Vec<LookUp>) -> Loaded {
+        some.retain(|look_up| !look_up.reply.is_closed());
+        let mut identifiers: Vec<&Identifier> = some.iter().flat_map(|look_up| &look_up.identifiers).collect();
+        identifiers.sort_unstable();
+        identifiers.dedup();
+        if identifiers.is_empty() {
+            return Loaded::new();
+        }
+        match self.store.load_snapshots(&identifiers, QUERY_LIMIT).await {
+            Ok(loaded) => {
+                for LookUp { identifiers, reply } in some {
+                    let found = identifiers.into_iter().filter_map(|identifier| {
+                        let snapshot = loaded.get(&identifier)?.clone();
+                        Some((identifier, snapshot))
+                    });
+                    // Who has gone needs no answer.
+                    let _: Result<(), _> = reply.send(Ok(found.collect()));
+                }
+                loaded
+            }
+            Err(error) => {
+                tracing::warn!(%error, look_ups = some.len(), "leases could not be looked up");
+                for look_up in some {
+                    let _: Result<(), _> = look_up.reply.send(Err(Unavailable::Database));
+                }
+                Loaded::new()
+            }
+        }
+    }
+
+    async fn keep(&self, loaded: &Loaded) {
+        let puts: Vec<(&Identifier, &Snapshot, Timestamp)> =
+            loaded.iter().map(|(identifier, loaded)| (identifier, &loaded.snapshot, loaded.as_of)).collect();
+        if let Err(error) = self.snapshots.put_many(&puts).await {
+            tracing::debug!(%error, "looked-up leases were not kept");
+        }
+    }
+}

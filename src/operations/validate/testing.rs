@@ -1,0 +1,113 @@
+//! Validation on real servers of a test's own, which it may freeze and kill.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::{Client, NoTls};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::Validation;
+use crate::cache::{Cache, Suspended};
+use crate::config::{self, Period, ServerUrl};
+use crate::devstack::{Home, Server, postgres, redis};
+use crate::store::migrate::migrate;
+use crate::store::{Store, StoreSettings};
+use crate::telemetry::Metrics;
+
+pub(crate) struct Bench {
+    pub(crate) postgres: Server,
+    pub(crate) redis: Server,
+    pub(crate) owner: Client,
+    pub(crate) cache: Cache,
+    pub(crate) suspended: Arc<Suspended>,
+    pub(crate) validation: Arc<Validation>,
+    pub(crate) metrics: Arc<Metrics>,
+    _stop: DropGuard,
+    _directory: TempDir,
+}
+
+pub(crate) fn directory() -> TempDir {
+    // Where PostgreSQL's own user may pass through when the tests run as root.
+    tempfile::Builder::new().prefix("numbering-validate-").tempdir_in("/var/tmp").unwrap()
+}
+
+pub(crate) fn redis_settings(server: &Server) -> config::Redis {
+    config::Redis {
+        url: ServerUrl::new(format!("{}/0", server.url())),
+        timers_url: ServerUrl::new(format!("{}/1", server.url())),
+        // Not the ten milliseconds of the default: a busy machine must not fail a test.
+        call_timeout: Period::from_millis(100),
+        command_timeout: Period::from_millis(250),
+    }
+}
+
+/// Waits until it is so.
+pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "in ten seconds it did not come to this: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+impl Bench {
+    /// With the numbers of `testing.sql`, all connected and trusted.
+    pub(crate) async fn start() -> Self {
+        let directory = directory();
+        let home = Home::open(directory.path()).unwrap();
+        let ((postgres, databases), redis) = tokio::try_join!(postgres::start(&home), redis::start(&home)).unwrap();
+        migrate(&databases.owner_url("numbering")).await.unwrap();
+        databases.admit_service().await.unwrap();
+        let (owner, connection) = tokio_postgres::connect(&databases.owner_url("numbering"), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        owner.batch_execute(include_str!("testing.sql")).await.unwrap();
+
+        let store = Store::new(&StoreSettings {
+            url: databases.app_url("numbering"),
+            pool_size: 8,
+            acquire_timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(2),
+            lock_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(5),
+        })
+        .unwrap();
+        let metrics = Arc::new(Metrics::default());
+        let cache =
+            Cache::new(&redis_settings(&redis), &config::Cache { snapshot_ttl: Period::from_secs(60) }, &metrics)
+                .unwrap();
+        let suspended = Arc::new(Suspended::default());
+        let stop = CancellationToken::new();
+        let plan = numbering_domain::NumberingPlan {
+            country_code: "93".into(),
+            national_digits: 9,
+            never_leasable: ["119".to_owned()].into(),
+        };
+        let validation = Validation::start(
+            plan,
+            store.clone(),
+            cache.snapshots().clone(),
+            Arc::clone(&suspended),
+            Arc::clone(&metrics),
+        );
+        tokio::spawn({
+            let (suspended, cache, stop) = (Arc::clone(&suspended), cache.clone(), stop.clone());
+            async move { tokio::join!(suspended.follow(&store, &stop), cache.keep_connected(stop.clone())) }
+        });
+        let bench = Self {
+            postgres,
+            redis,
+            owner,
+            cache,
+            suspended,
+            validation: Arc::new(validation),
+            metrics,
+            _stop: stop.drop_guard(),
+            _directory: directory,
+        };
+        eventually("Redis is connected", async || bench.cache.snapshots().link().is_up()).await;
+        eventually("caches are trusted", async || bench.suspended.trusted().is_some()).await;
+        bench
+    }
+}

@@ -1,0 +1,201 @@
+//! The criteria of US-NUM-002 on real servers, some of them frozen or dead.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use numbering_domain::lease::{Refusal, Verdict};
+use numbering_domain::{Identifier, IdentifierClass, LeaseId};
+use tokio::time::Instant;
+
+use super::testing::{Bench, eventually};
+use super::{Answer, Layer, Question, Unavailable};
+
+const MSISDN: &str = "+93701234567";
+
+fn refused(refusal: Refusal) -> Verdict {
+    Verdict::Refused(refusal)
+}
+
+fn valid() -> Verdict {
+    Verdict::Valid {
+        lease_id: LeaseId("01900000-0000-7000-8000-000000000001".parse().unwrap()),
+        until: "2100-01-01T00:00:00Z".parse().unwrap(),
+    }
+}
+
+/// Every reason there is, by identifier and tenant.
+fn table() -> Vec<(&'static str, &'static str, Verdict)> {
+    vec![
+        (MSISDN, "tenant-a", valid()),
+        (MSISDN, "tenant-b", refused(Refusal::WrongTenant)),
+        (MSISDN, "tenant-nobody-knows", refused(Refusal::WrongTenant)),
+        (MSISDN, "", refused(Refusal::WrongTenant)),
+        (MSISDN, "no tenant can be called so", refused(Refusal::WrongTenant)),
+        ("+93709999999", "tenant-a", refused(Refusal::NotRegistered)),
+        ("+93709999999", "", refused(Refusal::NotRegistered)),
+        ("+9370123456", "tenant-a", refused(Refusal::InvalidIdentifier)),
+        ("119", "tenant-a", refused(Refusal::InvalidIdentifier)),
+        ("", "", refused(Refusal::InvalidIdentifier)),
+        ("free", "tenant-a", refused(Refusal::NotLeased)),
+        ("Reserved", "tenant-a", refused(Refusal::NotLeased)),
+        ("Rested", "tenant-a", refused(Refusal::NotLeased)),
+        ("Recalled", "tenant-a", refused(Refusal::LeaseRecalled)),
+        ("Recalled", "", refused(Refusal::LeaseRecalled)),
+        ("Expired", "tenant-a", refused(Refusal::LeaseExpired)),
+        ("Overdue", "tenant-a", refused(Refusal::LeaseExpired)),
+        ("Overdue", "tenant-b", refused(Refusal::LeaseExpired)),
+        ("Paused", "tenant-a", refused(Refusal::LeaseSuspended)),
+        ("Paused", "tenant-b", refused(Refusal::WrongTenant)),
+        ("Paused", "", refused(Refusal::WrongTenant)),
+        ("Barred", "tenant-b", refused(Refusal::TenantSuspended)),
+        ("Barred", "tenant-a", refused(Refusal::WrongTenant)),
+    ]
+}
+
+fn msisdn() -> Identifier {
+    Identifier::from_canonical(IdentifierClass::Msisdn, MSISDN)
+}
+
+impl Bench {
+    async fn ask(&self, identifier: &str, tenant: &str) -> Result<Answer, Unavailable> {
+        self.validation.validate(identifier, tenant).await
+    }
+
+    async fn layer(&self) -> Layer {
+        self.ask(MSISDN, "tenant-a").await.unwrap().layer
+    }
+
+    fn now(&self) -> Timestamp {
+        self.suspended.trusted().unwrap().now()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_reason_is_told_by_postgresql_and_again_by_the_cache() {
+    let bench = Bench::start().await;
+    let questions: Vec<Question<'_>> =
+        table().iter().map(|&(identifier, tenant, _)| Question { identifier, tenant }).collect();
+    let first = bench.validation.validate_many(&questions).await.unwrap();
+    for ((identifier, tenant, verdict), answer) in table().into_iter().zip(first) {
+        assert_eq!(answer.verdict, verdict, "{identifier:?} {tenant:?}");
+        assert_ne!(answer.layer, Layer::Redis, "nothing was cached");
+    }
+    eventually("what was looked up is cached", async || bench.layer().await == Layer::Redis).await;
+    for (identifier, tenant, verdict) in table() {
+        let answer = bench.ask(identifier, tenant).await.unwrap();
+        assert_eq!(answer.verdict, verdict, "{identifier:?} {tenant:?} from {:?}", answer.layer);
+        let expected = match verdict {
+            Verdict::Refused(Refusal::InvalidIdentifier) => Layer::None,
+            // Whether it has come into the inventory since, only PostgreSQL knows.
+            Verdict::Refused(Refusal::NotRegistered) => Layer::Postgres,
+            _ => Layer::Redis,
+        };
+        assert_eq!(answer.layer, expected, "{identifier:?} {tenant:?}");
+    }
+    let text = bench.metrics.encode();
+    assert!(text.contains(r#"numbering_validation_duration_seconds_count{layer="redis",verdict="VALID"}"#), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_redis_frozen_or_dead_postgresql_answers_and_nobody_waits() {
+    let mut bench = Bench::start().await;
+    eventually("the lease is cached", async || bench.layer().await == Layer::Redis).await;
+
+    bench.redis.freeze();
+    let frozen_at = Instant::now();
+    for _ in 0..20 {
+        let asked_at = Instant::now();
+        assert_eq!(bench.ask(MSISDN, "tenant-a").await.unwrap().verdict, valid());
+        assert!(asked_at.elapsed() < Duration::from_millis(400), "one call's limit, and PostgreSQL");
+    }
+    assert!(!bench.cache.snapshots().link().is_up(), "the breaker has opened");
+    assert!(frozen_at.elapsed() < Duration::from_secs(2), "and then nobody waits: {:?}", frozen_at.elapsed());
+    assert!(bench.metrics.encode().contains(r#"numbering_redis_up{database="snapshots"} 0"#));
+
+    bench.redis.thaw();
+    eventually("a probe has found Redis again", async || bench.layer().await == Layer::Redis).await;
+
+    bench.redis.kill().await;
+    for _ in 0..20 {
+        assert_eq!(bench.ask(MSISDN, "tenant-a").await.unwrap(), Answer { verdict: valid(), layer: Layer::Postgres });
+    }
+    bench.redis.start().await.unwrap();
+    eventually("an empty Redis is filled again", async || bench.layer().await == Layer::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_postgresql_frozen_nothing_is_guessed() {
+    let bench = Bench::start().await;
+    eventually("the lease is cached", async || bench.layer().await == Layer::Redis).await;
+    bench.postgres.freeze();
+    eventually("the cache is trusted no more", async || bench.suspended.trusted().is_none()).await;
+    let asked_at = Instant::now();
+    assert_eq!(bench.ask(MSISDN, "tenant-a").await, Err(Unavailable::Database));
+    assert_eq!(
+        bench.ask("bad", "tenant-a").await,
+        Err(Unavailable::Database),
+        "whether it is registered nobody can say"
+    );
+    assert!(asked_at.elapsed() < Duration::from_secs(3), "{:?}", asked_at.elapsed());
+    assert_eq!(
+        bench.ask("119", "tenant-a").await.map(|answer| answer.verdict),
+        Ok(refused(Refusal::InvalidIdentifier)),
+        "this needs no facts"
+    );
+    bench.postgres.thaw();
+    eventually("it answers again", async || bench.ask(MSISDN, "tenant-a").await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_tenant_is_refused_within_a_second_though_its_leases_are_cached() {
+    let bench = Bench::start().await;
+    eventually("the lease is cached", async || bench.layer().await == Layer::Redis).await;
+    for (status, verdict) in [("SUSPENDED", refused(Refusal::TenantSuspended)), ("ACTIVE", valid())] {
+        let change = "UPDATE numbering.tenants SET status = $1 WHERE tenant_id = 'tenant-a'";
+        bench.owner.execute(change, &[&status]).await.unwrap();
+        let changed_at = Instant::now();
+        eventually(status, async || bench.ask(MSISDN, "tenant-a").await.unwrap().verdict == verdict).await;
+        assert!(changed_at.elapsed() < Duration::from_secs(1), "{:?}", changed_at.elapsed());
+        assert_eq!(bench.layer().await, Layer::Redis);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fill_from_before_a_change_does_not_undo_it() {
+    let bench = Bench::start().await;
+    eventually("the lease is cached", async || bench.layer().await == Layer::Redis).await;
+    let (identifier, now) = (msisdn(), bench.now());
+    let before = bench.cache.snapshots().get(&identifier, now).await.unwrap();
+    let after = numbering_domain::lease::Snapshot {
+        version: before.version + 1,
+        facts: numbering_domain::lease::Facts::Unleased,
+    };
+    bench.cache.snapshots().put(&identifier, &after, now).await.unwrap();
+    bench.cache.snapshots().put(&identifier, &before, bench.now()).await.unwrap();
+    let answer = bench.ask(MSISDN, "tenant-a").await.unwrap();
+    assert_eq!(answer, Answer { verdict: refused(Refusal::NotLeased), layer: Layer::Redis });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_misses_at_once_share_a_few_queries() {
+    let bench = Bench::start().await;
+    let queries = async || {
+        let counted =
+            "SELECT coalesce(sum(xact_commit), 0)::bigint FROM pg_stat_database WHERE datname = current_database()";
+        bench.owner.query_one(counted, &[]).await.unwrap().get::<_, i64>(0)
+    };
+    let before = queries().await;
+    let asked: Vec<_> = (0..1000)
+        .map(|n| {
+            let validation = bench.validation.clone();
+            tokio::spawn(async move { validation.validate(&format!("+93700{n:06}"), "tenant-a").await })
+        })
+        .collect();
+    for answer in asked {
+        assert_eq!(answer.await.unwrap().unwrap().verdict, refused(Refusal::NotRegistered));
+    }
+    // The counts come in about once a second.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let made = queries().await - before;
+    assert!(made < 400, "{made} transactions for 1000 misses");
+}

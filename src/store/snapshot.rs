@@ -1,0 +1,142 @@
+//! Reads for validation (US-NUM-002): snapshots of numbers, and which tenants are suspended.
+//!
+//! What must stay true: both ask the primary, and neither waits longer than its deadline. A connection whose answer did
+//! not come in time is thrown away, so that nobody queues behind it.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use jiff::Timestamp;
+use numbering_domain::lease::{Facts, Snapshot};
+use numbering_domain::number::EndedBy;
+use numbering_domain::{Identifier, LeaseId, StateName, TenantId};
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::rows::Reading;
+use super::{Store, StoreError};
+
+/// Why there is no answer to read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It did not come in time.
+    #[error("the database did not answer within {} ms", .0.as_millis())]
+    Late(Duration),
+    /// The store said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One number, as validation sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadedSnapshot {
+    /// The facts.
+    pub snapshot: Snapshot,
+    /// Whether the tenant that holds the lease is suspended.
+    pub holder_suspended: bool,
+    /// The facts are of no earlier a moment, by the database's clock.
+    pub as_of: Timestamp,
+    /// The moment to judge at: by the database's clock, when it answered.
+    pub now: Timestamp,
+}
+
+/// Which tenants are suspended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuspendedTenants {
+    /// The database's clock, when it answered.
+    pub now: Timestamp,
+    /// The tenants.
+    pub tenants: HashSet<TenantId>,
+}
+
+impl Store {
+    /// The numbers that are in the inventory, by identifier; the others are absent. One round trip for all.
+    ///
+    /// # Errors
+    /// When the database did not answer within `deadline`, or could not.
+    pub async fn load_snapshots(
+        &self,
+        identifiers: &[&Identifier],
+        deadline: Duration,
+    ) -> Result<HashMap<Identifier, LoadedSnapshot>, ReadError> {
+        let keys: Vec<&str> = identifiers.iter().map(|identifier| identifier.key()).collect();
+        let rows = self.read_in_time(include_str!("load_snapshots.sql"), &[&keys], deadline).await?;
+        let by_key: HashMap<&str, &Identifier> =
+            identifiers.iter().map(|identifier| (identifier.key(), *identifier)).collect();
+        let mut loaded = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let key: &str = row.try_get("identifier").map_err(StoreError::from)?;
+            if let Some(identifier) = by_key.get(key) {
+                loaded.insert((*identifier).clone(), loaded_snapshot(&Reading::new(row, key))?);
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// The tenants that are suspended.
+    ///
+    /// # Errors
+    /// When the database did not answer within `deadline`, or could not.
+    pub async fn suspended_tenants(&self, deadline: Duration) -> Result<SuspendedTenants, ReadError> {
+        let rows = self.read_in_time(include_str!("suspended_tenants.sql"), &[], deadline).await?;
+        let reading = rows.first().map(|row| Reading::new(row, "the suspended tenants")).ok_or_else(|| {
+            StoreError::Impossible { subject: "the suspended tenants".into(), what: "the query gives one row" }
+        })?;
+        let names: Vec<&str> = reading.get("tenants")?;
+        let tenants = names
+            .into_iter()
+            .map(|name| TenantId::parse(name).map_err(|_| reading.impossible("no tenant's name")))
+            .collect::<Result<_, _>>()?;
+        Ok(SuspendedTenants { now: reading.get("now")?, tenants })
+    }
+
+    async fn read_in_time(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        deadline: Duration,
+    ) -> Result<Vec<Row>, ReadError> {
+        let late_at = tokio::time::Instant::now() + deadline;
+        let connection =
+            tokio::time::timeout_at(late_at, self.connection()).await.map_err(|_| ReadError::Late(deadline))??;
+        let read = async {
+            let statement = connection.prepare_cached(sql).await?;
+            connection.query(&statement, params).await
+        };
+        if let Ok(rows) = tokio::time::timeout_at(late_at, read).await {
+            return Ok(rows.map_err(StoreError::from)?);
+        }
+        drop(Object::take(connection));
+        Err(ReadError::Late(deadline))
+    }
+}
+
+fn loaded_snapshot(reading: &Reading<'_>) -> Result<LoadedSnapshot, StoreError> {
+    Ok(LoadedSnapshot {
+        snapshot: Snapshot { version: reading.get("version")?, facts: facts(reading)? },
+        holder_suspended: reading.get("holder_suspended")?,
+        as_of: reading.get("as_of")?,
+        now: reading.get("now")?,
+    })
+}
+
+fn facts(reading: &Reading<'_>) -> Result<Facts, StoreError> {
+    let state = StateName::parse(reading.get("state")?).ok_or_else(|| reading.impossible("in an unknown state"))?;
+    match state {
+        StateName::Available | StateName::Reserved | StateName::Held => Ok(Facts::Unleased),
+        StateName::Recalled => Err(reading.impossible("RECALLED, which is passed through within one commit")),
+        StateName::Quarantine => Ok(Facts::Resting {
+            ended_by: EndedBy::parse(reading.needed("ended_by")?)
+                .ok_or_else(|| reading.impossible("resting after an unknown end"))?,
+            until: reading.needed("deadline")?,
+        }),
+        StateName::Leased | StateName::Suspended => Ok(Facts::Leased {
+            tenant: reading.tenant("tenant_id")?,
+            lease_id: LeaseId(reading.needed("lease_id")?),
+            effective_until: reading.needed("effective_until")?,
+            ends_at: reading.needed("deadline")?,
+            suspended: state == StateName::Suspended,
+        }),
+    }
+}
