@@ -66,7 +66,11 @@ impl Stack {
     ///
     /// When the directory is in use or a server does not start; those that did are stopped.
     pub async fn start(directory: &Path, options: StackOptions) -> anyhow::Result<Self> {
-        let home = Home::open(directory)?;
+        Self::start_in(Home::open(directory)?, options).await
+    }
+
+    /// Like [`Stack::start`], in a data directory that is held already.
+    pub async fn start_in(home: Arc<Home>, options: StackOptions) -> anyhow::Result<Self> {
         let ((postgres, databases), redis, nats) =
             tokio::try_join!(postgres::start(&home), redis::start(&home), nats::start(&home, options.nats_accounts))?;
         Ok(Self { postgres, redis, nats, databases, home })

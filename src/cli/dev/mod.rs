@@ -77,11 +77,11 @@ struct Installation {
 impl Installation {
     /// Starts everything and stays.
     async fn serve(&mut self, args: &Args) -> anyhow::Result<()> {
-        eprintln!("starting PostgreSQL, Redis and NATS under {}", args.data_dir.display());
-        let stack = Stack::start(&args.data_dir, StackOptions::default()).await?;
-        let home = self.home.insert(Arc::clone(stack.home()));
+        let home = self.home.insert(Home::open(&args.data_dir)?);
         let directory = home.path();
         dev_env::remove(directory)?;
+        eprintln!("starting PostgreSQL, Redis and NATS under {}", args.data_dir.display());
+        let stack = Stack::start_in(Arc::clone(home), StackOptions::default()).await?;
         let owner_url = stack.databases().owner_url("numbering");
         crate::store::migrate::migrate(&owner_url).await.context("the database could not be migrated")?;
         stack.databases().admit_service().await?;

@@ -1,0 +1,62 @@
+# Sourced by script/server and script/test: sees to it that the machine has what they need. Nothing is installed that is
+# there already, and nothing that runs is started, stopped or configured.
+
+# Ends with a fault in plain words and what to do about it.
+give_up() {
+    printf 'error: %s\nhint: %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+has() {
+    command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || [ -x "/usr/local/sbin/$1" ]
+}
+
+has_postgresql() {
+    for initdb in /usr/lib/postgresql/*/bin/initdb; do
+        [ -x "$initdb" ] && return 0
+    done
+    has initdb && has postgres
+}
+
+# Names the Debian packages of the servers that are missing.
+missing_servers() {
+    has_postgresql || echo postgresql
+    has redis-server || echo redis-server
+    has nats-server || echo nats-server
+    has setpriv || echo util-linux
+}
+
+# Names the Debian packages that building needs and that are missing.
+missing_build_tools() {
+    has cc || echo gcc libc6-dev
+}
+
+# install_packages NAME…: installs Debian packages, without starting the services that come with them.
+install_packages() {
+    [ $# -gt 0 ] || return 0
+    as_root=
+    if [ "$(id -u)" != 0 ]; then
+        has sudo || give_up "this machine lacks: $*" "as root: apt-get update && apt-get install $*"
+        as_root=sudo
+    fi
+    has apt-get || give_up "this machine lacks: $*" "install these with its own package manager, and start this again"
+    printf 'installing %s\n' "$*" >&2
+    # Debian's way of saying that no service is to be started or restarted meanwhile; an administrator's own rule stays.
+    $as_root sh -eu -c '
+        rule=/usr/sbin/policy-rc.d
+        if [ ! -e "$rule" ]; then
+            trap "rm -f $rule" EXIT
+            printf "#!/bin/sh\nexit 101\n" >"$rule"
+            chmod 755 "$rule"
+        fi
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -q
+        apt-get install -q -y --no-install-recommends "$@"
+    ' sh "$@" >&2
+}
+
+# Sees to it that cargo is there, and on PATH.
+need_cargo() {
+    has cargo || PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    has cargo || give_up "this machine has no Rust toolchain" "install one from https://rustup.rs, and start this again"
+}
