@@ -18,6 +18,7 @@ struct Swept {
 
 impl Swept {
     fn take(&mut self, transition: Transition) {
+        assert!(!transition.steps.is_empty(), "a sweep that changes nothing");
         self.number = transition.after;
         self.steps.extend(transition.steps);
         self.ended.extend(transition.ended);
