@@ -19,6 +19,8 @@ pub mod tenant;
 pub mod term;
 pub mod transition;
 
+mod draft;
+
 pub use command::{Acting, Command, RecallReason};
 pub use event::Event;
 pub use identifier::{Identifier, IdentifierClass, InvalidIdentifier, RegisteredIdentifier};
