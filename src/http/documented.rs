@@ -16,6 +16,7 @@ use super::problem::PROBLEM_JSON;
 
 const SCHEME: &str = "bearer";
 const CODES: &str = "x-problem-codes";
+const RELEASE: &str = "/v1/numbers/{identifier}/release";
 
 /// Declares the problems of an operation, to stand in its `responses(…)`:
 ///
@@ -44,9 +45,18 @@ pub(crate) use problem_responses;
 
 /// Responses for these codes, one for each status.
 pub(crate) fn responses(codes: impl IntoIterator<Item = Code>) -> BTreeMap<String, RefOr<Response>> {
+    responses_at("", codes)
+}
+
+fn responses_at(path: &str, codes: impl IntoIterator<Item = Code>) -> BTreeMap<String, RefOr<Response>> {
     let mut by_status: BTreeMap<String, BTreeSet<Code>> = BTreeMap::new();
     for code in codes {
-        by_status.entry(code.status_number().to_string()).or_default().insert(code);
+        // The one code with two statuses (US-NUM-009).
+        let status = match code {
+            Code::HeldByOtherTenant if path == RELEASE => 403,
+            code => code.status_number(),
+        };
+        by_status.entry(status.to_string()).or_default().insert(code);
     }
     by_status.into_iter().map(|(status, codes)| (status, RefOr::T(response(&codes)))).collect()
 }
@@ -98,7 +108,8 @@ fn complete_operation(path: &str, method: &str, operation: &mut Operation) {
     } else if path.contains('{') {
         codes.push(Code::NotFound);
     }
-    if operation.request_body.is_some() {
+    // An action that needs no input may still be sent some.
+    if operation.request_body.is_some() || method == "post" {
         codes.extend([Code::PayloadTooLarge, Code::UnsupportedMediaType, Code::ValidationFailed]);
     }
     if method == "post" {
@@ -111,18 +122,20 @@ fn complete_operation(path: &str, method: &str, operation: &mut Operation) {
             .schema(Some(schema(json!({ "type": "string", "pattern": "^[A-Za-z0-9_:-]{1,255}$" }))));
         operation.parameters.get_or_insert_default().push(key.build().into());
     }
-    for (status, own) in &mut operation.responses.responses {
-        let RefOr::T(own) = own else { continue };
-        let named = own.extensions.as_ref().and_then(|extensions| extensions.get(CODES)?.as_array());
-        let here = codes.iter().filter(|code| code.status_number().to_string() == *status);
-        if let Some(named) = named {
-            let all = named.iter().filter_map(|name| Code::parse(name.as_str()?)).chain(here.copied()).collect();
-            *own = response(&all);
-        }
-    }
-    for (status, more) in responses(codes) {
-        operation.responses.responses.entry(status).or_insert(more);
-    }
+    codes.extend(take_codes(operation));
+    operation.responses.responses.extend(responses_at(path, codes));
+}
+
+/// The codes that the operation itself declares, its responses for them taken out.
+fn take_codes(operation: &mut Operation) -> Vec<Code> {
+    let mut codes = Vec::new();
+    operation.responses.responses.retain(|_, response| {
+        let RefOr::T(response) = response else { return true };
+        let named = response.extensions.as_ref().and_then(|extensions| extensions.get(CODES)?.as_array());
+        codes.extend(named.into_iter().flatten().filter_map(|name| Code::parse(name.as_str()?)));
+        named.is_none()
+    });
+    codes
 }
 
 fn schema(json: Value) -> RefOr<Schema> {

@@ -16,6 +16,8 @@ use super::guard::{Authorized, NumberingAdmin, NumbersWrite};
 use super::request::{RequestId, X_REQUEST_ID};
 use super::*;
 use crate::auth::testing::{claims, token, verifier};
+use crate::cache::Cache;
+use crate::store::StoreSettings;
 
 async fn state() -> AppState {
     state_with(&[]).await
@@ -33,11 +35,29 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
         ("NUMBERING_SECURITY__CURSOR_KEY", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
     ];
     let config = Config::load(None, required.iter().chain(settings).copied()).unwrap();
+    let metrics = Arc::new(Metrics::default());
+    // Nothing in these tests reaches a server: connections are opened when they are first needed.
+    let patience = Duration::from_millis(10);
+    let store = Store::new(&StoreSettings {
+        url: config.database.url.as_str().to_owned(),
+        pool_size: 1,
+        acquire_timeout: patience,
+        connect_timeout: patience,
+        lock_timeout: patience,
+        statement_timeout: patience,
+    })
+    .unwrap();
+    let cache = Cache::new(&config.redis, &config.cache, &metrics).unwrap();
+    let committed = Arc::new(Notify::new());
     AppState {
+        numbers: Numbers::new(store.clone(), cache, config.policy(), "starter", Arc::clone(&committed)),
+        cursors: Cursors::new(config.security.cursor_key.bytes()),
+        store,
+        committed,
         plan: Arc::new(config.numbering_plan()),
         config: Arc::new(config),
         verifier: Arc::new(verifier().await),
-        metrics: Arc::default(),
+        metrics,
         readiness: Arc::default(),
     }
 }
@@ -342,6 +362,39 @@ fn every_operation_of_v1_tells_of_the_problems_of_its_place() {
 }
 
 #[test]
+fn every_reference_in_the_document_resolves() {
+    fn check(value: &Value, document: &Value) {
+        match value {
+            Value::Object(members) => {
+                if let Some(Value::String(reference)) = members.get("$ref") {
+                    let target = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer));
+                    assert!(target.is_some(), "{reference} is nowhere");
+                }
+                members.values().for_each(|member| check(member, document));
+            }
+            Value::Array(items) => items.iter().for_each(|item| check(item, document)),
+            _ => {}
+        }
+    }
+    let document = serde_json::to_value(openapi()).unwrap();
+    check(&document, &document);
+}
+
+#[tokio::test]
+async fn every_documented_operation_is_served_and_asks_for_a_token() {
+    let state = state().await;
+    let app = router(state);
+    for (path, item) in serde_json::to_value(openapi()).unwrap()["paths"].as_object().unwrap() {
+        let is_v1 = path.starts_with("/v1/");
+        let concrete = path.replace("{identifier}", "4455").replace(['{', '}'], "");
+        for method in item.as_object().unwrap().keys().filter(|_| is_v1) {
+            let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes()).unwrap();
+            refused(&app, method, &concrete, &[], "", Code::Unauthenticated).await;
+        }
+    }
+}
+
+#[test]
 fn an_operations_own_codes_and_those_of_its_place_stand_together() {
     use utoipa::openapi::path::{OperationBuilder, PathItem};
     documented::problem_responses! {
@@ -360,7 +413,10 @@ fn an_operations_own_codes_and_those_of_its_place_stand_together() {
     assert_eq!(codes("409"), json!(["NOT_AVAILABLE", "IDEMPOTENCY_IN_FLIGHT"]));
     assert_eq!(codes("403"), json!(["FORBIDDEN", "RESERVATION_QUOTA"]));
     assert_eq!(codes("404"), json!(["NOT_REGISTERED"]));
-    assert_eq!(codes("422"), json!(["INVALID_IDENTIFIER", "IDEMPOTENCY_KEY_REUSED"]));
+    assert_eq!(codes("422"), json!(["INVALID_IDENTIFIER", "VALIDATION_FAILED", "IDEMPOTENCY_KEY_REUSED"]));
+    let release = &document["paths"]["/v1/numbers/{identifier}/release"]["post"]["responses"];
+    assert!(release["403"]["x-problem-codes"].as_array().unwrap().contains(&"HELD_BY_OTHER_TENANT".into()));
+    assert!(!release["409"]["x-problem-codes"].as_array().unwrap().contains(&"HELD_BY_OTHER_TENANT".into()));
     assert_eq!(operation["parameters"][0]["name"], "Idempotency-Key");
 }
 
