@@ -34,6 +34,7 @@ pub(crate) struct TestApp {
     pub(crate) part: Part,
     pub(crate) stack: SharedStack,
     pub(crate) issuer: Issuer,
+    http_client: reqwest::Client,
     directory: TempDir,
     shutdown: CancellationToken,
     running: Option<JoinHandle<anyhow::Result<()>>>,
@@ -55,6 +56,8 @@ impl TestApp {
 
     /// A service with settings of the environment's kind (`NUMBERING_POLICY__RESERVATION_TTL`).
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        // The HTTP client of the tests takes the process's provider; another test may have set it.
+        rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         let stack = SharedStack::from_env().unwrap();
         let databases = stack.databases();
         databases.ensure_template(TEMPLATE, async |url| Ok(migrate::migrate(&url).await.map(drop)?)).await.unwrap();
@@ -67,7 +70,8 @@ impl TestApp {
         let (http, grpc) = (app.http_address(), app.grpc_address());
         let shutdown = CancellationToken::new();
         let running = Some(tokio::spawn(app.run(shutdown.clone())));
-        let this = Self { http, grpc, part, stack, issuer, directory, shutdown, running };
+        let http_client = reqwest::Client::new();
+        let this = Self { http, grpc, part, stack, issuer, http_client, directory, shutdown, running };
         this.until_ready().await;
         this
     }
@@ -76,7 +80,7 @@ impl TestApp {
         let url = format!("http://{}/readyz", self.http);
         let ready = async {
             loop {
-                match reqwest::get(&url).await {
+                match self.http_client.get(&url).send().await {
                     Ok(answer) if answer.status().is_success() => return,
                     _ => tokio::time::sleep(Duration::from_millis(20)).await,
                 }
@@ -104,7 +108,7 @@ impl TestApp {
     }
 
     pub(crate) fn client(&self, token: String) -> Client {
-        Client { base: format!("http://{}", self.http), token, http: reqwest::Client::new() }
+        Client { base: format!("http://{}", self.http), token, http: self.http_client.clone() }
     }
 
     /// A tenant's portal.

@@ -35,7 +35,7 @@ pub(crate) async fn first(nats_url: &str, count: usize) -> Vec<Received> {
             next.unwrap_or_else(|_| panic!("{count} events, got {}: {received:#?}", received.len())).unwrap().unwrap();
         received.push(Received {
             subject: message.subject.to_string(),
-            message_id: message.headers.as_ref().unwrap()["Nats-Msg-Id"].to_string(),
+            message_id: message.headers.as_ref().unwrap().get("Nats-Msg-Id").unwrap().to_string(),
             event: serde_json::from_slice(&message.payload).unwrap(),
         });
     }

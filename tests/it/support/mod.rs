@@ -5,7 +5,4 @@ mod app;
 mod events;
 mod tokens;
 
-pub(crate) use answer::Answer;
 pub(crate) use app::{Client, TestApp};
-pub(crate) use events::Received;
-pub(crate) use tokens::Issuer;
