@@ -11,6 +11,8 @@ pub mod metrics;
 pub mod payload;
 pub mod relay;
 pub mod republish;
+#[cfg(test)]
+mod tests;
 mod wave;
 
 pub use metrics::RelayMetrics;

@@ -2,11 +2,11 @@
 --
 -- The question comes before the attempt, so that those who wait in vain lock and write nothing.
 INSERT INTO numbering.leaderships AS l (role, holder, term, expires_at)
-SELECT $1, $2, 1, clock_timestamp() + make_interval(secs => $3)
+SELECT $1, $2, 1, clock_timestamp() + make_interval(secs => $3::float8)
 WHERE NOT EXISTS (
     SELECT FROM numbering.leaderships other
     WHERE other.role = $1 AND other.holder <> $2 AND other.expires_at > clock_timestamp())
 ON CONFLICT (role) DO UPDATE
-SET holder = excluded.holder, term = l.term + 1, expires_at = clock_timestamp() + make_interval(secs => $3)
+SET holder = excluded.holder, term = l.term + 1, expires_at = clock_timestamp() + make_interval(secs => $3::float8)
 WHERE l.holder = excluded.holder OR l.expires_at <= clock_timestamp()
 RETURNING l.term

@@ -5,9 +5,9 @@
 -- written only once a third of it is gone, so that an idle relay does not write ten times a second.
 WITH renewed AS (
     UPDATE numbering.leaderships l
-    SET expires_at = clock_timestamp() + make_interval(secs => $4)
+    SET expires_at = clock_timestamp() + make_interval(secs => $4::float8)
     WHERE l.role = $1 AND l.holder = $2 AND l.term = $3 AND l.expires_at > clock_timestamp()
-        AND l.expires_at < clock_timestamp() + make_interval(secs => $4 * 2 / 3)
+        AND l.expires_at < clock_timestamp() + make_interval(secs => $4::float8 * 2 / 3)
     RETURNING l.expires_at
 ),
 held AS MATERIALIZED (

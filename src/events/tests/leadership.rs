@@ -1,0 +1,61 @@
+//! One holder at a time, fenced by the term.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::store::leadership::Leadership;
+
+const ROLE: &str = "test";
+
+async fn acquire(store: &Store, holder: Uuid, length: Duration) -> Option<Leadership> {
+    store.acquire_leadership(ROLE, holder, length).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_role_has_one_holder_until_it_resigns_or_its_term_ends() {
+    let servers = Servers::start().await;
+    let store = servers.store();
+    let [first, second] = [Uuid::now_v7(), Uuid::now_v7()];
+    let long = Duration::from_secs(60);
+    let short = Duration::from_millis(150);
+
+    let held = acquire(&store, first, long).await.unwrap();
+    assert!(held.until().remaining() <= long);
+    assert_eq!(acquire(&store, second, long).await, None, "it is held");
+    assert!(store.acquire_leadership("another", second, long).await.unwrap().is_some(), "roles are apart");
+    store.resign_leadership(held.clone()).await.unwrap();
+    assert_eq!(store.renew_leadership(&held, long).await.unwrap(), None, "who resigned is out");
+
+    let next = acquire(&store, second, short).await.unwrap();
+    assert!(next.term() > held.term());
+    sleep(short).await;
+    assert!(next.until().remaining().is_zero(), "the holder's own clock says so too");
+    assert_eq!(store.renew_leadership(&next, long).await.unwrap(), None, "a term that is over is not prolonged");
+
+    let again = acquire(&store, first, short).await.unwrap();
+    let renewed = store.renew_leadership(&again, long).await.unwrap().unwrap();
+    assert!(renewed.until() > again.until() && renewed.term() == again.term());
+    store.resign_leadership(next).await.unwrap();
+    assert_eq!(acquire(&store, second, long).await, None, "an old holder cannot resign for the new one");
+    assert!(acquire(&store, first, long).await.unwrap().term() > renewed.term(), "asking again fences the older self");
+    assert_eq!(store.renew_leadership(&renewed, long).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_who_ask_at_once_one_gets_the_role() {
+    let servers = Servers::start().await;
+    let store = servers.store();
+    let mut previous = 0;
+    for round in 0..10 {
+        let asked = (0..16).map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { acquire(&store, Uuid::now_v7(), Duration::from_secs(60)).await })
+        });
+        let held: Vec<Leadership> =
+            futures_util::future::join_all(asked).await.into_iter().filter_map(Result::unwrap).collect();
+        let [held] = held.as_slice() else { panic!("{} holders in round {round}", held.len()) };
+        assert!(held.term() > previous);
+        previous = held.term();
+        store.resign_leadership(held.clone()).await.unwrap();
+    }
+}
