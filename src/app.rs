@@ -95,6 +95,7 @@ impl App {
             config.policy(),
             &config.policy.default_plan,
             Arc::clone(&committed),
+            Arc::clone(&metrics),
         );
         let validation = Arc::new(Validation::start(
             config.numbering_plan(),
@@ -159,7 +160,7 @@ impl App {
         let (store, stop) = (state.store.clone(), workers_stop.clone());
         workers.spawn(async move { suspended.follow(&store, &stop).await });
         workers.spawn(relay.run(workers_stop.clone()));
-        workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
+        workers.spawn(watch_database(state.clone(), workers_stop.clone()));
         workers.spawn(forget_old_keys(state.clone(), workers_stop.clone()));
         workers.close();
 
@@ -195,11 +196,14 @@ fn store_settings(config: &Config) -> StoreSettings {
     }
 }
 
-/// Readiness follows PostgreSQL.
-async fn watch_database(store: Store, readiness: Arc<Readiness>, stop: CancellationToken) {
+/// Readiness follows PostgreSQL, and the gauge of active reservations what it says.
+async fn watch_database(state: AppState, stop: CancellationToken) {
     loop {
-        let answer = tokio::time::timeout(PING_PATIENCE, store.ping()).await;
-        readiness.database_answers(matches!(answer, Ok(Ok(()))));
+        let answer = tokio::time::timeout(PING_PATIENCE, state.store.active_reservations()).await;
+        state.readiness.database_answers(matches!(answer, Ok(Ok(_))));
+        if let Ok(Ok(active)) = answer {
+            state.metrics.reservations_active.set(active);
+        }
         tokio::select! {
             () = tokio::time::sleep(PING_EVERY) => {}
             () = stop.cancelled() => return,

@@ -50,7 +50,14 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
     let cache = Cache::new(&config.redis, &config.cache, &metrics).unwrap();
     let committed = Arc::new(Notify::new());
     AppState {
-        numbers: Numbers::new(store.clone(), cache, config.policy(), "starter", Arc::clone(&committed)),
+        numbers: Numbers::new(
+            store.clone(),
+            cache,
+            config.policy(),
+            "starter",
+            Arc::clone(&committed),
+            Arc::clone(&metrics),
+        ),
         cursors: Cursors::new(config.security.cursor_key.bytes()),
         store,
         committed,

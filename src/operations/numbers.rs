@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use numbering_domain::event::ReleaseReason;
 use numbering_domain::{
-    Acting, Command, Identifier, LeaseId, Number, Policy, Price, RecallReason, Rejection, ReservationId, State,
+    Acting, Command, Event, Identifier, LeaseId, Number, Policy, Price, RecallReason, Rejection, ReservationId, State,
     TenantId, Term, Transition, decide,
 };
 use tokio::sync::Notify;
@@ -18,6 +19,7 @@ use crate::store::commit::{Answered, Origin};
 use crate::store::idempotency::{Answer, Claim};
 use crate::store::load::Loaded;
 use crate::store::{Store, StoreError};
+use crate::telemetry::{Metrics, StoreUse};
 
 /// On whose behalf a command comes.
 #[derive(Clone, Debug)]
@@ -116,6 +118,9 @@ pub enum OrderError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
+/// Who acts, in the journal, where time alone does.
+const SERVICE: &str = "numbering";
+
 /// How often an order is decided afresh when its number or tenant changed under it.
 const DECISIONS: u32 = 3;
 /// How many ended claims of a tenant are written down at once when its quota refuses.
@@ -129,13 +134,21 @@ pub struct Numbers {
     policy: Arc<Policy>,
     default_plan: Arc<str>,
     committed: Arc<Notify>,
+    metrics: Arc<Metrics>,
 }
 
 impl Numbers {
     /// `committed` is woken after each commit, for the relay of events.
     #[must_use]
-    pub fn new(store: Store, cache: Cache, policy: Policy, default_plan: &str, committed: Arc<Notify>) -> Self {
-        Self { store, cache, policy: Arc::new(policy), default_plan: default_plan.into(), committed }
+    pub fn new(
+        store: Store,
+        cache: Cache,
+        policy: Policy,
+        default_plan: &str,
+        committed: Arc<Notify>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self { store, cache, policy: Arc::new(policy), default_plan: default_plan.into(), committed, metrics }
     }
 
     /// Does what is asked, and gives what was done. Once begun it goes on to its end, also when the caller stops waiting.
@@ -144,7 +157,8 @@ impl Numbers {
     /// [`OrderError::Rejected`] by the rules; the others when it could not be done, and then nothing was.
     pub async fn execute(&self, order: Order, guard: Option<Guard>) -> Result<Transition, OrderError> {
         let numbers = self.clone();
-        tokio::spawn(async move { numbers.decide_and_commit(&order, guard.as_ref()).await }).await?
+        let work = async move { numbers.decide_and_commit(&order, guard.as_ref()).await };
+        tokio::spawn(StoreUse::carried(work)).await?
     }
 
     async fn decide_and_commit(&self, order: &Order, guard: Option<&Guard>) -> Result<Transition, OrderError> {
@@ -222,18 +236,25 @@ impl Numbers {
         let transitions = std::slice::from_ref(transition);
         let moved = self.store.commit(transitions, origin, answered).await?.contains(&true);
         if moved {
-            self.committed.notify_one();
-            self.cache.tell(transitions, decided_at).await;
+            self.tell(transitions, decided_at).await;
         }
         Ok(moved)
     }
 
+    /// What follows a commit: the relay is woken, the metrics count, the caches hear of it.
+    async fn tell(&self, done: &[Transition], decided_at: Timestamp) {
+        self.committed.notify_one();
+        let ran_out = done
+            .iter()
+            .flat_map(|transition| &transition.steps)
+            .filter(|step| matches!(step.event, Event::ReservationReleased { reason: ReleaseReason::TtlExpired, .. }));
+        self.metrics.reservations_auto_released.inc_by(ran_out.count() as u64);
+        self.cache.tell(done, decided_at).await;
+    }
+
     /// Writes down what time has ended among a tenant's claims and leases, so that it does not count against the tenant's
     /// quota. Gives how many moved.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the store could not.
-    pub async fn settle_overdue(&self, tenant: &TenantId, origin: &Origin) -> Result<usize, StoreError> {
+    async fn settle_overdue(&self, tenant: &TenantId, asked_by: &Origin) -> Result<usize, StoreError> {
         let overdue = self.store.load_overdue_of_tenant(tenant, SETTLED_AT_ONCE).await?;
         let transitions: Vec<Transition> = overdue
             .iter()
@@ -245,11 +266,11 @@ impl Numbers {
         let Some(decided_at) = overdue.iter().map(|(now, _)| *now).min().filter(|_| !transitions.is_empty()) else {
             return Ok(0);
         };
-        let moved = self.store.commit(&transitions, origin, None).await?;
+        let origin = Origin { actor: SERVICE.to_owned(), request_id: asked_by.request_id.clone() };
+        let moved = self.store.commit(&transitions, &origin, None).await?;
         let done: Vec<Transition> =
             transitions.into_iter().zip(moved).filter_map(|(done, moved)| moved.then_some(done)).collect();
-        self.committed.notify_one();
-        self.cache.tell(&done, decided_at).await;
+        self.tell(&done, decided_at).await;
         Ok(done.len())
     }
 }

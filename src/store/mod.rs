@@ -16,12 +16,14 @@ pub(crate) mod rows;
 pub mod snapshot;
 pub mod tenants;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
+
+use crate::telemetry::StoreUse;
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -141,20 +143,19 @@ impl Store {
 
     /// Runs one prepared statement on a connection of the pool.
     pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let connection = self.connection().await?;
-        let statement = connection.prepare_cached(sql).await?;
-        Ok(connection.query(&statement, params).await?)
+        let started = Instant::now();
+        let rows = async {
+            let connection = self.connection().await?;
+            let statement = connection.prepare_cached(sql).await?;
+            Ok(connection.query(&statement, params).await?)
+        }
+        .await;
+        StoreUse::record(started.elapsed());
+        rows
     }
 
     /// Like [`Store::query`], for statements that give at most one row.
     pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
-        let connection = self.connection().await?;
-        let statement = connection.prepare_cached(sql).await?;
-        Ok(connection.query_opt(&statement, params).await?)
-    }
-
-    /// Whether the database answers.
-    pub async fn ping(&self) -> Result<(), StoreError> {
-        self.query("SELECT 1", &[]).await.map(drop)
+        Ok(self.query(sql, params).await?.pop())
     }
 }

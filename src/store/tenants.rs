@@ -28,6 +28,12 @@ impl Store {
         self.query(include_str!("tenant_meet.sql"), &[&tenant.as_str(), &plan]).await.map(drop)
     }
 
+    /// How many reservations and holds have not run out, of all tenants.
+    pub async fn active_reservations(&self) -> Result<i64, StoreError> {
+        let row = self.query_opt(include_str!("active_reservations.sql"), &[]).await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    }
+
     /// A tenant's standing, what time has ended no longer counted.
     pub async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantStanding>, StoreError> {
         let row = self.query_opt(include_str!("tenant_read.sql"), &[&tenant.as_str()]).await?;

@@ -1,6 +1,8 @@
 //! The service as its users meet it, on real PostgreSQL, Redis and JetStream. Each test has a database, two Redis databases
 //! and a NATS account of its own; `script/test` starts the servers around them.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without, it fails without")]
+
 mod support;
 
 mod lifecycle;

@@ -80,11 +80,40 @@ text_id!(
     OperatorId,
     64
 );
-text_id!(
-    /// The regulator's or abuse desk's case that a recall rests on.
-    TicketId,
-    128
-);
+/// The regulator's or abuse desk's case that a recall rests on, in their own notation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TicketId(Box<str>);
+
+/// Why a text is no ticket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be 1 to {TICKET_LONGEST} printable ASCII characters without a space at either end")]
+pub struct InvalidTicketId;
+
+const TICKET_LONGEST: usize = 128;
+
+impl TicketId {
+    /// Parses a ticket. Case numbers have many forms, so all of printable ASCII is taken.
+    ///
+    /// # Errors
+    /// [`InvalidTicketId`] when it is empty, too long, not printable ASCII, or has a space at either end.
+    pub fn parse(text: &str) -> Result<Self, InvalidTicketId> {
+        let fits = (1..=TICKET_LONGEST).contains(&text.len());
+        let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+        if fits && printable && text.trim() == text { Ok(Self(text.into())) } else { Err(InvalidTicketId) }
+    }
+
+    /// The ticket as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TicketId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -96,6 +125,16 @@ mod tests {
         assert!(OperatorId::parse("afghan_telecom").is_ok());
         for bad in ["", "a b", "é", "a\n", "a/b", &"x".repeat(65)] {
             assert!(TenantId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn tickets_are_in_their_desk_s_own_notation() {
+        for good in ["T", "ATRA/2026/#117", "Case 7 (b)"] {
+            assert!(TicketId::parse(good).is_ok(), "{good:?}");
+        }
+        for bad in ["", " ", " T", "T ", "T\n", "é", &"x".repeat(129)] {
+            assert!(TicketId::parse(bad).is_err(), "{bad:?}");
         }
     }
 }

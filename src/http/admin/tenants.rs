@@ -67,8 +67,8 @@ fn active() -> String {
 /// The most operators of an allowlist.
 const ALLOWLIST_MOST: usize = 1000;
 
-fn invalid(pointer: impl Into<String>, detail: impl ToString) -> ApiError {
-    ApiError::invalid(vec![Invalid { pointer: pointer.into(), detail: detail.to_string() }])
+fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> ApiError {
+    ApiError::invalid(vec![Invalid { pointer: pointer.into(), detail: detail.into() }])
 }
 
 impl TenantRequest {
@@ -80,7 +80,7 @@ impl TenantRequest {
             return Err(invalid("/operatorAllowlist", format!("must have {ALLOWLIST_MOST} operators at most")));
         }
         let parse = |(index, id): (usize, &String)| {
-            OperatorId::parse(id).map_err(|error| invalid(format!("/operatorAllowlist/{index}"), error))
+            OperatorId::parse(id).map_err(|error| invalid(format!("/operatorAllowlist/{index}"), error.to_string()))
         };
         let operator_allowlist = allowlist.map(|list| list.iter().enumerate().map(parse).collect()).transpose()?;
         Ok(TenantSettings { plan: self.plan.clone(), status, operator_allowlist })

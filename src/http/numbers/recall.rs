@@ -86,7 +86,8 @@ fn reason(caller: &Caller, body: &RecallRequest) -> Result<RecallReason, ApiErro
     if body.reason != "TENANT_INITIATED" && !caller.may(Permission::NumberingAdmin) {
         return Err(ApiError::forbidden(Permission::NumberingAdmin));
     }
-    let ticket = body.ticket_id.as_deref().map(TicketId::parse).transpose().map_err(|invalid| {
+    let named = body.ticket_id.as_deref().filter(|ticket| !ticket.trim().is_empty());
+    let ticket = named.map(TicketId::parse).transpose().map_err(|invalid| {
         ApiError::invalid(vec![Invalid { pointer: "/ticketId".into(), detail: invalid.to_string() }])
     })?;
     let parsed = RecallReason::parse(&body.reason, ticket);
