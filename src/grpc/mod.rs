@@ -108,6 +108,3 @@ pub async fn serve(listener: TcpListener, state: GrpcState, shutdown: Cancellati
     tokio::join!(stop, connections.serve(listener, &closing));
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,5 @@
-//! Validation on real servers of a test's own, which it may freeze and kill.
+//! Validation on real servers: a Redis of the test's own, which it may freeze and kill, and a database of its own in the
+//! PostgreSQL that all tests share, or for a test that freezes it in a private one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,15 +12,17 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Validation;
 use crate::cache::{Cache, Suspended};
 use crate::config::{self, Period, ServerUrl};
-use crate::devstack::{Home, Server, postgres, redis};
+use crate::devstack::{Databases, Home, Server, SharedStack, postgres, redis};
 use crate::store::migrate::migrate;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::Metrics;
 
+/// The template of the tests' databases: migrated once.
+const TEMPLATE: &str = "numbering_template";
+
 pub(crate) struct Bench {
-    pub(crate) postgres: Server,
     pub(crate) redis: Server,
-    pub(crate) owner: Client,
+    pub(crate) superuser: Client,
     pub(crate) cache: Cache,
     pub(crate) suspended: Arc<Suspended>,
     pub(crate) validation: Arc<Validation>,
@@ -55,17 +58,31 @@ pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
 impl Bench {
     /// With the numbers of `testing.sql`, all connected and trusted.
     pub(crate) async fn start() -> Self {
-        let directory = directory();
-        let home = Home::open(directory.path()).unwrap();
-        let ((postgres, databases), redis) = tokio::try_join!(postgres::start(&home), redis::start(&home)).unwrap();
+        let stack = SharedStack::from_env().unwrap();
+        let databases = stack.databases();
+        databases.ensure_template(TEMPLATE, async |url| Ok(migrate(&url).await.map(drop)?)).await.unwrap();
+        let database = stack.take_part().await.unwrap().database;
+        databases.create(&database, TEMPLATE).await.unwrap();
+        Self::start_on(databases, &database).await
+    }
+
+    /// The same on a PostgreSQL of the test's own.
+    pub(crate) async fn start_private(home: &Arc<Home>) -> (Server, Self) {
+        let (postgres, databases) = postgres::start(home).await.unwrap();
         migrate(&databases.owner_url("numbering")).await.unwrap();
         databases.admit_service().await.unwrap();
-        let (owner, connection) = tokio_postgres::connect(&databases.owner_url("numbering"), NoTls).await.unwrap();
+        (postgres, Self::start_on(&databases, "numbering").await)
+    }
+
+    async fn start_on(databases: &Databases, database: &str) -> Self {
+        let directory = directory();
+        let redis = redis::start(&Home::open(directory.path()).unwrap()).await.unwrap();
+        let (superuser, connection) = tokio_postgres::connect(&databases.superuser_url(database), NoTls).await.unwrap();
         tokio::spawn(connection);
-        owner.batch_execute(include_str!("testing.sql")).await.unwrap();
+        superuser.batch_execute(include_str!("testing.sql")).await.unwrap();
 
         let store = Store::new(&StoreSettings {
-            url: databases.app_url("numbering"),
+            url: databases.app_url(database),
             pool_size: 8,
             acquire_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(2),
@@ -93,12 +110,13 @@ impl Bench {
         );
         tokio::spawn({
             let (suspended, cache, stop) = (Arc::clone(&suspended), cache.clone(), stop.clone());
-            async move { tokio::join!(suspended.follow(&store, &stop), cache.keep_connected(stop.clone())) }
+            async move {
+                tokio::join!(suspended.follow(&store, &stop), cache.keep_connected(stop.clone()));
+            }
         });
         let bench = Self {
-            postgres,
             redis,
-            owner,
+            superuser,
             cache,
             suspended,
             validation: Arc::new(validation),

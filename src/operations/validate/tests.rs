@@ -7,8 +7,9 @@ use numbering_domain::lease::{Refusal, Verdict};
 use numbering_domain::{Identifier, IdentifierClass, LeaseId};
 use tokio::time::Instant;
 
-use super::testing::{Bench, eventually};
+use super::testing::{Bench, directory, eventually};
 use super::{Answer, Layer, Question, Unavailable};
+use crate::devstack::Home;
 
 const MSISDN: &str = "+93701234567";
 
@@ -125,9 +126,10 @@ async fn with_redis_frozen_or_dead_postgresql_answers_and_nobody_waits() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_postgresql_frozen_nothing_is_guessed() {
-    let bench = Bench::start().await;
+    let directory = directory();
+    let (postgres, bench) = Bench::start_private(&Home::open(directory.path()).unwrap()).await;
     eventually("the lease is cached", async || bench.layer().await == Layer::Redis).await;
-    bench.postgres.freeze();
+    postgres.freeze();
     eventually("the cache is trusted no more", async || bench.suspended.trusted().is_none()).await;
     let asked_at = Instant::now();
     assert_eq!(bench.ask(MSISDN, "tenant-a").await, Err(Unavailable::Database));
@@ -142,7 +144,7 @@ async fn with_postgresql_frozen_nothing_is_guessed() {
         Ok(refused(Refusal::InvalidIdentifier)),
         "this needs no facts"
     );
-    bench.postgres.thaw();
+    postgres.thaw();
     eventually("it answers again", async || bench.ask(MSISDN, "tenant-a").await.is_ok()).await;
 }
 
@@ -152,7 +154,7 @@ async fn a_suspended_tenant_is_refused_within_a_second_though_its_leases_are_cac
     eventually("the lease is cached", async || bench.layer().await == Layer::Redis).await;
     for (status, verdict) in [("SUSPENDED", refused(Refusal::TenantSuspended)), ("ACTIVE", valid())] {
         let change = "UPDATE numbering.tenants SET status = $1 WHERE tenant_id = 'tenant-a'";
-        bench.owner.execute(change, &[&status]).await.unwrap();
+        bench.superuser.execute(change, &[&status]).await.unwrap();
         let changed_at = Instant::now();
         eventually(status, async || bench.ask(MSISDN, "tenant-a").await.unwrap().verdict == verdict).await;
         assert!(changed_at.elapsed() < Duration::from_secs(1), "{:?}", changed_at.elapsed());
@@ -182,7 +184,7 @@ async fn a_thousand_misses_at_once_share_a_few_queries() {
     let queries = async || {
         let counted =
             "SELECT coalesce(sum(xact_commit), 0)::bigint FROM pg_stat_database WHERE datname = current_database()";
-        bench.owner.query_one(counted, &[]).await.unwrap().get::<_, i64>(0)
+        bench.superuser.query_one(counted, &[]).await.unwrap().get::<_, i64>(0)
     };
     let before = queries().await;
     let asked: Vec<_> = (0..1000)

@@ -1,0 +1,299 @@
+//! The gRPC interface (US-NUM-002, contract section 4): who may ask, what is answered, and what is limited.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use hyper_util::rt::TokioIo;
+use numbering_proto::v1::lease_validation_client::LeaseValidationClient;
+use numbering_proto::v1::validate_lease_response::Reason;
+use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeasesRequest};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+
+use crate::support::TestApp;
+
+async fn channel(app: &TestApp) -> Channel {
+    Endpoint::from_shared(format!("http://{}", app.grpc)).unwrap().connect().await.unwrap()
+}
+
+fn pair(identifier: &str, tenant: &str) -> ValidateLeaseRequest {
+    ValidateLeaseRequest { identifier: identifier.to_owned(), tenant_id: tenant.to_owned() }
+}
+
+fn with_token<T>(message: T, token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    request
+}
+
+fn validator(app: &TestApp) -> String {
+    app.issuer.token("sms-orchestrator", None, &["leases.validate"])
+}
+
+async fn ask_many(app: &TestApp, items: Vec<ValidateLeaseRequest>) -> Result<Vec<Reason>, Status> {
+    let request = with_token(ValidateLeasesRequest { items }, &validator(app));
+    let answered = LeaseValidationClient::new(channel(app).await).validate_leases(request).await?;
+    Ok(answered.into_inner().items.iter().map(numbering_proto::v1::ValidateLeaseResponse::reason).collect())
+}
+
+#[tokio::test]
+async fn a_valid_lease_is_answered_with_its_id_and_end_and_a_refused_one_without() {
+    let app = TestApp::start().await;
+    let number = &app.stock_numbers(1).await[0];
+    let tenant = app.tenant("tenant-a");
+    tenant.act(number, "reserve").await.expect(200);
+    assert_eq!(app.validate(number, "tenant-a").await.reason(), Reason::NotLeased);
+    let lease = tenant.lease(number, "6m").await.expect(201);
+
+    for _ in 0..2 {
+        let valid = app.validate(number, "tenant-a").await;
+        assert!(valid.valid && valid.reason() == Reason::Unspecified, "{valid:?}");
+        assert_eq!(valid.lease_id, lease["leaseId"].as_str().unwrap());
+        let until = valid.effective_until.unwrap();
+        let until = jiff::Timestamp::new(until.seconds, until.nanos).unwrap();
+        assert_eq!(json!(until), lease["effectiveUntil"]);
+
+        let refused = app.validate(number, "tenant-b").await;
+        assert!(!refused.valid && refused.reason() == Reason::WrongTenant, "{refused:?}");
+        assert!(refused.lease_id.is_empty() && refused.effective_until.is_none(), "{refused:?}");
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn each_step_of_a_number_s_life_is_seen_by_the_next_validation() {
+    let app = TestApp::start().await;
+    let number = &app.stock_numbers(1).await[0];
+    let (tenant, admin) = (app.tenant("tenant-a"), app.admin());
+    let reason = async || app.validate(number, "tenant-a").await.reason();
+    let by_admin = async |action: &str| admin.post(&format!("/v1/admin/numbers/{number}/{action}"), &json!({})).await;
+
+    assert_eq!(reason().await, Reason::NotLeased);
+    tenant.act(number, "reserve").await.expect(200);
+    tenant.act(number, "release").await.expect(200);
+    assert_eq!(reason().await, Reason::NotLeased);
+    tenant.act(number, "reserve").await.expect(200);
+    tenant.lease(number, "6m").await.expect(201);
+    assert_eq!(reason().await, Reason::Unspecified);
+    by_admin("suspend").await.expect(200);
+    assert_eq!(reason().await, Reason::LeaseSuspended);
+    by_admin("reinstate").await.expect(200);
+    assert_eq!(reason().await, Reason::Unspecified);
+    tenant.recall(number, "TENANT_INITIATED", None).await.expect(200);
+    assert_eq!(reason().await, Reason::LeaseRecalled);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn only_the_service_permission_may_ask() {
+    let app = TestApp::start().await;
+    let mut client = LeaseValidationClient::new(channel(&app).await);
+    let all_others =
+        ["numbers.read", "numbers.write", "numbers.lease.bypass", "numbering.admin", "numbering.compliance"];
+    let powerful = app.issuer.token("somebody", Some("tenant-a"), &all_others);
+    let refused = client.validate_lease(with_token(pair("+93700000000", "tenant-a"), &powerful)).await.unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (Code::PermissionDenied, "this needs the permission leases.validate")
+    );
+    let refused = client.validate_leases(with_token(ValidateLeasesRequest { items: Vec::new() }, &powerful)).await;
+    assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
+
+    let good = validator(&app);
+    let forged = format!("{}x", &good[..good.len() - 1]);
+    for token in ["", "x", &good[..good.len() - 4], &forged] {
+        let refused = client.validate_lease(with_token(pair("+93700000000", "tenant-a"), token)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unauthenticated, "{token:?}: {refused:?}");
+    }
+    let refused = client.validate_lease(Request::new(pair("+93700000000", "tenant-a"))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let mut twice = with_token(pair("+93700000000", "tenant-a"), &good);
+    twice.metadata_mut().append("authorization", format!("Bearer {good}").parse().unwrap());
+    assert_eq!(client.validate_lease(twice).await.unwrap_err().code(), Code::Unauthenticated);
+    client.validate_lease(with_token(pair("+93700000000", "tenant-a"), &good)).await.unwrap();
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_thousand_pairs_are_answered_in_order_and_one_more_is_refused() {
+    let app = TestApp::start().await;
+    let numbers = app.stock_numbers(2).await;
+    let tenant = app.tenant("tenant-a");
+    tenant.act(&numbers[0], "reserve").await.expect(200);
+    tenant.lease(&numbers[0], "6m").await.expect(201);
+    let kinds = [
+        (pair(&numbers[0], "tenant-a"), Reason::Unspecified),
+        (pair("+93799999999", "tenant-a"), Reason::NotRegistered),
+        (pair(&numbers[0], "tenant-b"), Reason::WrongTenant),
+        (pair("", ""), Reason::InvalidIdentifier),
+        (pair(&numbers[1], "tenant-a"), Reason::NotLeased),
+    ];
+    let (mut items, expected): (Vec<_>, Vec<_>) = kinds.into_iter().cycle().take(1_000).unzip();
+    assert_eq!(ask_many(&app, items.clone()).await.unwrap(), expected);
+    assert_eq!(ask_many(&app, Vec::new()).await.unwrap(), Vec::new());
+    items.push(pair("", ""));
+    assert_eq!(ask_many(&app, items).await.unwrap_err().code(), Code::InvalidArgument);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn messages_and_calls_have_limits() {
+    let limits = [("NUMBERING_GRPC__MAX_CONCURRENT_REQUESTS", "1"), ("NUMBERING_GRPC__MAX_CONNECTIONS", "3")];
+    let app = TestApp::start_with(&limits).await;
+    let mut client = LeaseValidationClient::new(channel(&app).await);
+    let large = with_token(pair(&"x".repeat(300_000), "tenant-a"), &validator(&app));
+    let refused = client.validate_lease(large).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
+    let mut hurried = with_token(pair("+93700000000", "tenant-a"), &validator(&app));
+    hurried.metadata_mut().insert("grpc-timeout", "1n".parse().unwrap());
+    assert_eq!(client.validate_lease(hurried).await.unwrap_err().code(), Code::DeadlineExceeded);
+
+    let calls = (0..200).map(|n| {
+        let (mut client, token) = (client.clone(), validator(&app));
+        async move { client.validate_lease(with_token(pair(&format!("+93700{n:06}"), "t"), &token)).await }
+    });
+    let answers = futures_util::future::join_all(calls).await;
+    let refused: Vec<&Status> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
+    assert!(!refused.is_empty() && refused.len() < answers.len(), "{} of {}", refused.len(), answers.len());
+    for status in refused {
+        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+        assert!(status.metadata().contains_key("grpc-retry-pushback-ms"), "{status:?}");
+    }
+
+    let (mut second, mut third) = (connect(app.grpc).await, connect(app.grpc).await);
+    let mut fourth = connect(app.grpc).await;
+    let mut byte = [0];
+    let closed = timeout(Duration::from_secs(5), fourth.read(&mut byte)).await.unwrap();
+    assert!(matches!(closed, Ok(0) | Err(_)), "beyond the limit a connection is closed at once: {closed:?}");
+    for held in [&mut second, &mut third] {
+        held.write_all(b"P").await.unwrap();
+        assert!(timeout(Duration::from_millis(300), closed_by_server(held)).await.is_err(), "within it, it is not");
+    }
+    let idle_since = Instant::now();
+    timeout(Duration::from_secs(25), closed_by_server(&mut second))
+        .await
+        .expect("a preface that never ends is cut off");
+    assert!(idle_since.elapsed() > Duration::from_secs(5));
+    app.stop().await;
+}
+
+async fn connect(address: SocketAddr) -> TcpStream {
+    TcpStream::connect(address).await.unwrap()
+}
+
+async fn closed_by_server(stream: &mut TcpStream) {
+    let mut bytes = [0; 1024];
+    while !matches!(stream.read(&mut bytes).await, Ok(0) | Err(_)) {}
+}
+
+#[tokio::test]
+async fn health_follows_readiness_and_a_stop_loses_no_call_under_way() {
+    let app = TestApp::start_with(&[("NUMBERING_HTTP__UNREADY_GRACE", "500ms")]).await;
+    let mut health = HealthClient::new(channel(&app).await);
+    for service in ["", "numbering.v1.LeaseValidation"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let status = health.check(request).await.unwrap().into_inner().status();
+        assert_eq!(status, ServingStatus::Serving, "{service:?}");
+    }
+    let request = HealthCheckRequest { service: String::new() };
+    let mut watched = health.watch(request).await.unwrap().into_inner();
+    assert_eq!(watched.next().await.unwrap().unwrap().status(), ServingStatus::Serving);
+
+    let (client, token) = (LeaseValidationClient::new(channel(&app).await), validator(&app));
+    let asking = tokio::spawn(async move {
+        let mut answered = 0;
+        loop {
+            let call = with_token(pair("+93700000000", "tenant-a"), &token);
+            match client.clone().validate_lease(call).await {
+                Ok(_) => answered += 1,
+                // The connection was refused: the listener is gone, and what was under way before was answered.
+                Err(status) => return (answered, status),
+            }
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let stopping = tokio::spawn(app.stop());
+    assert_eq!(watched.next().await.unwrap().unwrap().status(), ServingStatus::NotServing);
+    let (answered, last) = asking.await.unwrap();
+    assert!(answered > 100, "{answered}");
+    assert_eq!(last.code(), Code::Unavailable, "{last:?}");
+    drop((health, watched));
+    timeout(Duration::from_secs(15), stopping).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn reflection_describes_the_interface() {
+    let app = TestApp::start().await;
+    let asked = |request| ServerReflectionRequest { host: String::new(), message_request: Some(request) };
+    let requests = vec![
+        asked(MessageRequest::ListServices(String::new())),
+        asked(MessageRequest::FileContainingSymbol("numbering.v1.LeaseValidation.ValidateLease".into())),
+        asked(MessageRequest::FileByFilename("google/protobuf/timestamp.proto".into())),
+    ];
+    let mut client = ServerReflectionClient::new(channel(&app).await);
+    let mut answers = client.server_reflection_info(futures_util::stream::iter(requests)).await.unwrap().into_inner();
+    let mut next = async || answers.next().await.unwrap().unwrap().message_response.unwrap();
+    let MessageResponse::ListServicesResponse(list) = next().await else { panic!("no list of services") };
+    let names: Vec<String> = list.service.into_iter().map(|service| service.name).collect();
+    for name in ["numbering.v1.LeaseValidation", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"] {
+        assert!(names.iter().any(|listed| listed == name), "{names:?}");
+    }
+    for _ in 0..2 {
+        assert!(matches!(next().await, MessageResponse::FileDescriptorResponse(_)));
+    }
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn grpc_is_served_over_tls_where_a_certificate_is_configured() {
+    let tls = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls");
+    let (certificate, key) = (tls.join("cert.pem"), tls.join("key.pem"));
+    let app = TestApp::start_with(&[
+        ("NUMBERING_GRPC__TLS_CERT", certificate.to_str().unwrap()),
+        ("NUMBERING_GRPC__TLS_KEY", key.to_str().unwrap()),
+    ])
+    .await;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&certificate).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let address = app.grpc;
+    let channel = Endpoint::from_static("http://localhost")
+        .connect_with_connector(tower::service_fn(move |_| {
+            let connector = connector.clone();
+            async move {
+                let stream = TcpStream::connect(address).await?;
+                let stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await?;
+                assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
+                std::io::Result::Ok(TokioIo::new(stream))
+            }
+        }))
+        .await
+        .unwrap();
+    let request = with_token(pair("+93700000000", "tenant-a"), &validator(&app));
+    let answer = LeaseValidationClient::new(channel).validate_lease(request).await.unwrap().into_inner();
+    assert_eq!(answer.reason(), Reason::NotRegistered);
+    app.stop().await;
+}
