@@ -6,9 +6,7 @@ use jiff::Timestamp;
 use numbering_domain::lease::{Refusal, Verdict};
 use numbering_proto::v1::lease_validation_server::LeaseValidation;
 use numbering_proto::v1::validate_lease_response::Reason;
-use numbering_proto::v1::{
-    ValidateLeaseRequest, ValidateLeaseResponse, ValidateLeasesRequest, ValidateLeasesResponse,
-};
+use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeaseResponse, ValidateLeasesRequest, ValidateLeasesResponse};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
