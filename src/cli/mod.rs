@@ -14,6 +14,7 @@ mod signing_key;
 mod stack;
 mod token;
 
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -125,6 +126,14 @@ impl ConfigArgs {
 fn period(text: &str) -> Result<Period, String> {
     let seconds = text.parse().map(Period::from_secs);
     seconds.or_else(|_| text.parse::<Period>()).map_err(|fault| fault.to_string())
+}
+
+/// Prints what was asked for. That nobody reads it to the end (`| head`) is no fault.
+fn print_out(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("cannot write to standard output"),
+        _ => Ok(()),
+    }
 }
 
 /// The content of a file that the user named.

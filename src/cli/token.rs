@@ -6,6 +6,7 @@ use clap::builder::PossibleValuesParser;
 use numbering_domain::TenantId;
 
 use super::dev::identity::{Claims, Issuer};
+use super::print_out;
 use crate::auth::Permission;
 use crate::config::Period;
 
@@ -34,6 +35,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let issuer = Issuer::existing(&args.data_dir)?;
     let permissions: Vec<&str> = args.permissions.iter().map(String::as_str).collect();
     let tenant = args.tenant.as_ref().map(TenantId::as_str);
-    println!("{}", issuer.token(&Claims { sub: &args.sub, tenant, permissions: &permissions }, args.ttl)?);
-    Ok(())
+    let claims = Claims { sub: &args.sub, tenant, permissions: &permissions };
+    print_out(&format!("{}\n", issuer.token(&claims, args.ttl)?))
 }

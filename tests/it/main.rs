@@ -5,5 +5,6 @@
 
 mod support;
 
+mod development;
 mod lifecycle;
 mod validate_lease;

@@ -7,8 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use numbering_domain::OperatorId;
 
-use crate::cli::read;
 use crate::cli::signing_key::SigningKey;
+use crate::cli::{print_out, read};
 
 /// What `block sign` can be told.
 #[derive(Debug, clap::Args)]
@@ -26,8 +26,7 @@ pub(in crate::cli) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let key = SigningKey::from_pem(&String::from_utf8_lossy(&read(&args.key)?))?;
-    println!("{}", signature(&key, args.operator.as_str(), &read(&args.csv)?)?);
-    Ok(())
+    print_out(&format!("{}\n", signature(&key, args.operator.as_str(), &read(&args.csv)?)?))
 }
 
 /// The signature over a block's file, base64, as an import takes it.

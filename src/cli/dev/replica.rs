@@ -67,7 +67,9 @@ pub(super) fn prepare(stack: &Stack, place: Place, number: usize, count: usize) 
 
 /// This process's environment, so that `NUMBERING_POLICY__RESERVATION_TTL=2s numbering dev` works.
 fn environment() -> Vec<(OsString, OsString)> {
-    std::env::vars_os().filter(|(name, _)| DECIDED.iter().all(|decided| name != decided)).collect()
+    let inherited = std::env::vars_os().filter(|(name, _)| DECIDED.iter().all(|decided| name != decided));
+    // What it says goes to a file, not to a terminal.
+    inherited.chain([("NO_COLOR".into(), "1".into())]).collect()
 }
 
 type Section = BTreeMap<&'static str, Setting>;

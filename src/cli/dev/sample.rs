@@ -43,7 +43,8 @@ pub(super) async fn load(directory: &Path, url: &str, issuer: &Issuer) -> anyhow
         let load = load_operator(&service, directory, &operator).await;
         load.with_context(|| format!("the sample data of {} could not be loaded", operator.name))?;
     }
-    service.post("inventory", &inventory()).await.context("the sample inventory could not be loaded")?;
+    let added = service.post("inventory", &inventory()).await.context("the sample inventory could not be loaded")?;
+    anyhow::ensure!(added["invalid"] == 0, "the service found invalid items in the sample inventory: {added}");
     for (tenant, plan) in TENANTS {
         let standing = json!({"plan": plan, "status": "ACTIVE", "operatorAllowlist": null});
         let put = service.put(&format!("tenants/{tenant}"), &standing).await;

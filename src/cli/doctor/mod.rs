@@ -12,7 +12,7 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::ConfigArgs;
+use super::{ConfigArgs, print_out};
 use crate::config::{Config, ConfigFaults};
 
 /// How long a server may take to answer one check.
@@ -38,7 +38,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    print!("{findings}");
+    print_out(&findings.to_string())?;
     Ok(if findings.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
