@@ -3,3 +3,4 @@
 
 pub mod numbers;
 pub mod validate;
+pub mod signature;

@@ -81,6 +81,11 @@ text_id!(
     64
 );
 text_id!(
+    /// One of the keys that an operator signs blocks with.
+    SigningKeyId,
+    64
+);
+text_id!(
     /// The regulator's or abuse desk's case that a recall rests on.
     TicketId,
     128
