@@ -3,15 +3,18 @@
 //! What must stay true: number state has one writer, [`Store::commit`]; no transaction is held open across anything but
 //! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`.
 
+pub mod blocks;
 pub mod browse;
 pub mod commit;
 pub mod idempotency;
+pub mod import;
 pub mod journal;
 pub mod leadership;
 pub mod leases;
 pub mod load;
 pub mod migrate;
 pub mod outbox;
+pub mod operators;
 pub(crate) mod rows;
 pub mod snapshot;
 pub mod tenants;
