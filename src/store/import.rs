@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use numbering_domain::{BlockId, IdentifierClass, OperatorId, RegisteredIdentifier, SigningKeyId};
 use serde_json::{Value, json};
 use tokio_postgres::CopyInSink;
-use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::commit::Origin;
@@ -55,6 +54,12 @@ const COLUMNS: i16 = 9;
 const POSTGRES_EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 
 impl StagedRows {
+    /// With room for so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { buffer: BytesMut::with_capacity(bytes), rejected: 0 }
+    }
+
     /// Adds a number that is to come in. Of equal identifiers the one with the smallest line does.
     pub fn number(&mut self, line: u64, number: &NewNumber<'_>) {
         let identifier = &number.registered.identifier;
@@ -197,15 +202,7 @@ impl Store {
         let milliseconds = timeout.as_millis().to_string();
         transaction.query(include_str!("import_settings.sql"), &[&milliseconds]).await?;
         if let Ending::Commit(Some((claim, _))) = &ending {
-            let held = transaction
-                .query_opt(
-                    include_str!("idempotency_hold.sql"),
-                    &[&claim.scope, &claim.route, &claim.key, &claim.owner],
-                )
-                .await?;
-            if held.is_none() {
-                return Err(StoreError::Contended { attempts: 1 }.into());
-            }
+            claim.hold(&transaction).await?;
         }
         transaction.batch_execute(include_str!("import_stage.sql")).await?;
         let sink = transaction.copy_in(include_str!("import_copy.sql")).await?;
@@ -223,11 +220,7 @@ impl Store {
         match ending {
             Ending::Commit(kept) => {
                 if let Some((claim, render)) = kept {
-                    let answer = render(counts);
-                    let status = i32::from(answer.status);
-                    let params: [&(dyn ToSql + Sync); 6] =
-                        [&claim.scope, &claim.route, &claim.key, &claim.owner, &status, &answer.body];
-                    transaction.execute(include_str!("idempotency_answer.sql"), &params).await?;
+                    claim.keep(&transaction, &render(counts)).await?;
                 }
                 transaction.commit().await?;
             }

@@ -69,6 +69,12 @@ impl StoreError {
             if error.code().is_some_and(|code| [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)))
     }
 
+    /// Whether the statement gave up waiting for a lock.
+    #[must_use]
+    pub fn is_lock_timeout(&self) -> bool {
+        matches!(self, Self::Statement(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
+    }
+
     /// Whether the database is away or too busy, so that the caller should come again later.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {

@@ -3,6 +3,7 @@
 //! What must stay true: a prefix has one owner; a key, once revoked, stays revoked; each change has its entry in the
 //! journal, in the same commit.
 
+use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use numbering_domain::{IdentifierClass, OperatorId, SigningKeyId};
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::commit::Origin;
+use super::idempotency::{Answer, Claim};
 use super::{Store, StoreError};
 use crate::operations::signature::SignatureAlgorithm;
 
@@ -130,12 +132,14 @@ impl Store {
         Ok(Vec::new())
     }
 
-    /// Adds a signing key. The same key again changes nothing.
+    /// Adds a signing key. The same key again changes nothing. With an idempotency claim the answer is kept in the same
+    /// commit.
     pub async fn add_signing_key(
         &self,
         operator: &OperatorId,
         new: &NewSigningKey,
         origin: &Origin,
+        kept: Option<(&Claim, &(dyn Fn(&SigningKey) -> Answer + Sync))>,
     ) -> Result<KeyAdded, StoreError> {
         let mut connection = self.connection().await?;
         let transaction = connection.transaction().await?;
@@ -144,33 +148,24 @@ impl Store {
             return Ok(KeyAdded::UnknownOperator);
         }
         let standing = transaction.query_opt(include_str!("operator_key.sql"), &[&id, &new.key.as_str()]).await?;
-        if let Some(row) = standing {
-            let standing = signing_key(&row)?;
-            return Ok(if new.is(&standing) { KeyAdded::Stands(standing) } else { KeyAdded::Differs });
+        let stands = match standing {
+            Some(row) => {
+                let standing = signing_key(&row)?;
+                if !new.is(&standing) {
+                    return Ok(KeyAdded::Differs);
+                }
+                standing
+            }
+            None => match insert_key(&transaction, operator, new, origin).await? {
+                KeyAdded::Stands(added) => added,
+                refused => return Ok(refused),
+            },
+        };
+        if let Some((claim, render)) = kept {
+            claim.keep(&transaction, &render(&stands)).await?;
         }
-        let count: i64 = transaction.query_one(include_str!("operator_keys_count.sql"), &[&id]).await?.try_get(0)?;
-        if count >= KEYS_MOST {
-            return Ok(KeyAdded::TooMany);
-        }
-        let added = transaction
-            .query_opt(
-                include_str!("operator_key_add.sql"),
-                &[&id, &new.key.as_str(), &new.algorithm.as_str(), &new.public_key, &new.valid_from, &new.valid_until],
-            )
-            .await?;
-        let Some(row) = added else { return Ok(KeyAdded::NeverValid) };
-        let added = signing_key(&row)?;
-        let data = json!({
-            "operatorId": id,
-            "keyId": added.key.as_str(),
-            "algorithm": added.algorithm.as_str(),
-            "publicKey": added.public_key,
-            "validFrom": added.valid_from,
-            "validUntil": added.valid_until,
-        });
-        journal(&transaction, operator, "numbering.operator.key_added", &data, origin).await?;
         transaction.commit().await?;
-        Ok(KeyAdded::Stands(added))
+        Ok(KeyAdded::Stands(stands))
     }
 
     /// Revokes a key from now on; `false` where there is no such key. To revoke it again changes nothing.
@@ -229,6 +224,38 @@ impl NewSigningKey {
     }
 }
 
+/// Inserts a key that the operator, whose row is locked, does not have yet.
+async fn insert_key(
+    transaction: &Transaction<'_>,
+    operator: &OperatorId,
+    new: &NewSigningKey,
+    origin: &Origin,
+) -> Result<KeyAdded, StoreError> {
+    let id = operator.as_str();
+    let count: i64 = transaction.query_one(include_str!("operator_keys_count.sql"), &[&id]).await?.try_get(0)?;
+    if count >= KEYS_MOST {
+        return Ok(KeyAdded::TooMany);
+    }
+    let added = transaction
+        .query_opt(
+            include_str!("operator_key_add.sql"),
+            &[&id, &new.key.as_str(), &new.algorithm.as_str(), &new.public_key, &new.valid_from, &new.valid_until],
+        )
+        .await?;
+    let Some(row) = added else { return Ok(KeyAdded::NeverValid) };
+    let added = signing_key(&row)?;
+    let data = json!({
+        "operatorId": id,
+        "keyId": added.key.as_str(),
+        "algorithm": added.algorithm.as_str(),
+        "publicKey": added.public_key,
+        "validFrom": added.valid_from,
+        "validUntil": added.valid_until,
+    });
+    journal(transaction, operator, "numbering.operator.key_added", &data, origin).await?;
+    Ok(KeyAdded::Stands(added))
+}
+
 fn owned_prefix(row: &Row) -> Result<(String, OperatorId), StoreError> {
     let prefix: String = row.try_get("prefix")?;
     match OperatorId::parse(row.try_get("operator_id")?) {
@@ -252,7 +279,7 @@ fn signing_key(row: &Row) -> Result<SigningKey, StoreError> {
 }
 
 async fn journal(
-    transaction: &deadpool_postgres::Transaction<'_>,
+    transaction: &Transaction<'_>,
     operator: &OperatorId,
     entry: &str,
     data: &Value,
