@@ -1,7 +1,6 @@
 //! Operators, their prefixes, and the keys that they sign blocks with.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
