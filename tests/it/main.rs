@@ -3,4 +3,8 @@
 
 mod support;
 
+mod import;
+mod import_atomicity;
+mod inventory;
 mod lifecycle;
+mod operators;

@@ -2,6 +2,7 @@
 
 mod answer;
 mod app;
+pub(crate) mod blocks;
 mod events;
 mod tokens;
 
