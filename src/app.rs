@@ -22,6 +22,7 @@ use crate::events::relay::{Relay, RelaySettings};
 use crate::grpc::{self, GrpcState};
 use crate::http::cursor::Cursors;
 use crate::http::{self, AppState, Readiness};
+use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::numbers::Numbers;
 use crate::operations::validate::Validation;
 use crate::store::{Store, StoreSettings};
@@ -97,6 +98,13 @@ impl App {
             Arc::clone(&committed),
             Arc::clone(&metrics),
         );
+        let blocks = Blocks::new(
+            store.clone(),
+            Arc::clone(&plan),
+            import_settings(&config),
+            Arc::clone(&metrics),
+            Arc::clone(&committed),
+        );
         let validation = Arc::new(Validation::start(
             config.numbering_plan(),
             store.clone(),
@@ -128,6 +136,7 @@ impl App {
             plan,
             store,
             numbers,
+            blocks,
             committed,
         };
         Ok(Self { http, grpc, state, grpc_state, cache, suspended, relay })
@@ -182,6 +191,15 @@ fn bound(listener: &TcpListener) -> SocketAddr {
 
 async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{setting}: cannot listen on {address}"))
+}
+
+pub(crate) fn import_settings(config: &Config) -> ImportSettings {
+    ImportSettings {
+        max_file_bytes: config.import.max_file_bytes,
+        max_line_bytes: config.import.max_line_bytes,
+        timeout: config.import.timeout.duration(),
+        spool_dir: config.import.spool_dir.clone(),
+    }
 }
 
 fn store_settings(config: &Config) -> StoreSettings {

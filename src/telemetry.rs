@@ -103,6 +103,20 @@ pub struct RedisDatabase {
     pub database: &'static str,
 }
 
+/// Labels of rows that an import brought.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ImportedRows {
+    /// `inserted`, `duplicate` or `invalid`.
+    pub outcome: &'static str,
+}
+
+/// Labels of an import that did not happen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ImportRefused {
+    /// Why, in a word or two.
+    pub reason: &'static str,
+}
+
 /// A family of histograms whose buckets are fixed by its constructor.
 pub type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -114,6 +128,11 @@ fn request_seconds() -> Histogram {
 /// Seconds from 50 microseconds to a second: a validation.
 fn validation_seconds() -> Histogram {
     Histogram::new([0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.08, 0.15, 0.3, 1.0])
+}
+
+/// Seconds from a hundredth to ten minutes: an import.
+fn import_seconds() -> Histogram {
+    Histogram::new([0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0])
 }
 
 /// Declares [`Metrics`]: a field's doc comment is the metric's help text.
@@ -175,6 +194,12 @@ metrics! {
     redis_up: Family<RedisDatabase, Gauge> = "numbering_redis_up", Family::default();
     /// Calls to Redis that failed or came late.
     redis_failures: Family<RedisDatabase, Counter> = "numbering_redis_failures", Family::default();
+    /// Rows of imported blocks and inventories, by what became of them.
+    imported_rows: Family<ImportedRows, Counter> = "numbering_import_rows", Family::default();
+    /// Imports that did not happen.
+    imports_refused: Family<ImportRefused, Counter> = "numbering_imports_refused", Family::default();
+    /// Time from the end of a block's upload to its commit, in seconds.
+    import_seconds: Histogram = "numbering_import_duration_seconds", import_seconds();
     /// Reservations and holds that have not run out.
     reservations_active: Gauge = "num_reservations_active", Gauge::default();
     /// Reservations and holds released because their time was over.

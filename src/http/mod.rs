@@ -44,6 +44,7 @@ pub use server::serve;
 
 use crate::auth::Verifier;
 use crate::config::Config;
+use crate::operations::blocks::Blocks;
 use crate::operations::numbers::Numbers;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -68,6 +69,8 @@ pub struct AppState {
     pub store: Store,
     /// The commands about numbers.
     pub numbers: Numbers,
+    /// Brings numbers in.
+    pub blocks: Blocks,
     /// Makes and opens the cursors of lists.
     pub cursors: Cursors,
     /// Woken after a commit that left events to publish.
@@ -86,7 +89,7 @@ fn endpoints() -> OpenApiRouter<AppState> {
 
 /// Endpoints with a time limit and body limit of their own: uploads.
 fn uploads() -> OpenApiRouter<AppState> {
-    OpenApiRouter::default()
+    admin::uploads()
 }
 
 #[derive(utoipa::OpenApi)]

@@ -49,7 +49,10 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
     .unwrap();
     let cache = Cache::new(&config.redis, &config.cache, &metrics).unwrap();
     let committed = Arc::new(Notify::new());
+    let plan = Arc::new(config.numbering_plan());
+    let imports = crate::app::import_settings(&config);
     AppState {
+        blocks: Blocks::new(store.clone(), Arc::clone(&plan), imports, Arc::clone(&metrics), Arc::clone(&committed)),
         numbers: Numbers::new(
             store.clone(),
             cache,
@@ -61,7 +64,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
         cursors: Cursors::new(config.security.cursor_key.bytes()),
         store,
         committed,
-        plan: Arc::new(config.numbering_plan()),
+        plan,
         config: Arc::new(config),
         verifier: Arc::new(verifier().await),
         metrics,

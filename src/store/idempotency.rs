@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::Transaction;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -53,7 +54,7 @@ impl Store {
         hold: Duration,
         keep: Duration,
     ) -> Result<Claimed, StoreError> {
-        let rows = self
+        let claimed = self
             .query(
                 include_str!("idempotency_claim.sql"),
                 &[
@@ -66,9 +67,13 @@ impl Store {
                     &keep.as_secs_f64(),
                 ],
             )
-            .await?;
-        if !rows.is_empty() {
-            return Ok(Claimed::Ours(claim));
+            .await;
+        match claimed {
+            Ok(rows) if rows.is_empty() => {}
+            Ok(_) => return Ok(Claimed::Ours(claim)),
+            // Whoever has it is in the middle of a long effect, and holds the row.
+            Err(error) if error.is_lock_timeout() => return Ok(Claimed::InFlight),
+            Err(error) => return Err(error),
         }
         let row =
             self.query_opt(include_str!("idempotency_read.sql"), &[&claim.scope, &claim.route, &claim.key]).await?;
@@ -107,5 +112,27 @@ impl Store {
     pub async fn forget_old_idempotency_keys(&self, keep: Duration, most: i64) -> Result<usize, StoreError> {
         let rows = self.query(include_str!("idempotency_forget.sql"), &[&keep.as_secs_f64(), &most]).await?;
         Ok(rows.len())
+    }
+}
+
+impl Claim {
+    /// Locks the claim for the rest of the transaction, so that nobody takes it over however long the effect takes.
+    pub(super) async fn hold(&self, transaction: &Transaction<'_>) -> Result<(), StoreError> {
+        let held = transaction
+            .query_opt(include_str!("idempotency_hold.sql"), &[&self.scope, &self.route, &self.key, &self.owner])
+            .await?;
+        held.map(drop).ok_or(StoreError::Contended { attempts: 1 })
+    }
+
+    /// Keeps the answer in the commit of the effect, which must not happen where the claim is no longer ours.
+    pub(super) async fn keep(&self, transaction: &Transaction<'_>, answer: &Answer) -> Result<(), StoreError> {
+        let status = i32::from(answer.status);
+        let kept = transaction
+            .execute(
+                include_str!("idempotency_answer.sql"),
+                &[&self.scope, &self.route, &self.key, &self.owner, &status, &answer.body],
+            )
+            .await?;
+        if kept == 1 { Ok(()) } else { Err(StoreError::Contended { attempts: 1 }) }
     }
 }

@@ -3,14 +3,17 @@
 //! What must stay true: number state has one writer, [`Store::commit`]; no transaction is held open across anything but
 //! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`.
 
+pub mod blocks;
 pub mod browse;
 pub mod commit;
 pub mod idempotency;
+pub mod import;
 pub mod journal;
 pub mod leadership;
 pub mod leases;
 pub mod load;
 pub mod migrate;
+pub mod operators;
 pub mod outbox;
 pub(crate) mod rows;
 pub mod snapshot;
@@ -66,6 +69,12 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Statement(error)
             if error.code().is_some_and(|code| [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)))
+    }
+
+    /// Whether the statement gave up waiting for a lock.
+    #[must_use]
+    pub fn is_lock_timeout(&self) -> bool {
+        matches!(self, Self::Statement(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
     }
 
     /// Whether the database is away or too busy, so that the caller should come again later.

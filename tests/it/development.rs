@@ -34,7 +34,7 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(started.elapsed() < Duration::from_secs(60), "waited in vain for: {what}");
+        assert!(started.elapsed() < Duration::from_mins(1), "waited in vain for: {what}");
         sleep(Duration::from_millis(20));
     }
 }

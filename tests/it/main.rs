@@ -6,5 +6,9 @@
 mod support;
 
 mod development;
+mod import;
+mod import_atomicity;
+mod inventory;
 mod lifecycle;
+mod operators;
 mod validate_lease;

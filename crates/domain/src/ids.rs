@@ -80,6 +80,12 @@ text_id!(
     OperatorId,
     64
 );
+text_id!(
+    /// One of the keys that an operator signs blocks with.
+    SigningKeyId,
+    64
+);
+
 /// The regulator's or abuse desk's case that a recall rests on, in their own notation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TicketId(Box<str>);

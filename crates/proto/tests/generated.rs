@@ -1,5 +1,7 @@
 //! The committed code is what the `.proto` files generate, byte for byte.
 
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without, it fails without")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,13 @@
 //! The operations desk's and compliance's side.
 
 pub mod audit;
+pub mod blocks;
 pub mod history;
+pub mod inventory;
 pub mod lifecycle;
+pub mod operators;
 pub mod tenants;
+mod upload;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -19,4 +23,16 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(audit::audit))
         .routes(routes!(tenants::read_tenant, tenants::put_tenant))
         .routes(routes!(tenants::put_quotas))
+        .routes(routes!(operators::read_operator, operators::put_operator))
+        .routes(routes!(operators::add_key))
+        .routes(routes!(operators::revoke_key))
+        .routes(routes!(inventory::add_inventory))
+        .routes(routes!(blocks::list_blocks))
+        .routes(routes!(blocks::read_block))
+        .routes(routes!(blocks::list_rejects))
+}
+
+/// With a time limit and body limit of their own.
+pub(super) fn uploads() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(blocks::import_block))
 }

@@ -40,9 +40,16 @@ impl<T: DeserializeOwned> FromRequest<AppState> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        Self::read_up_to(request, state.config.http.body_limit_bytes).await
+    }
+}
+
+impl<T: DeserializeOwned> JsonBody<T> {
+    /// The body of an endpoint with a limit of its own, in bytes.
+    pub async fn read_up_to(request: Request, limit: usize) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         check_media_type(&parts.headers)?;
-        let bytes = read(&parts.headers, body, state.config.http.body_limit_bytes).await?;
+        let bytes = read(&parts.headers, body, limit).await?;
         Ok(Self { value: parse(&bytes)?, sha256: sha256(&bytes) })
     }
 }

@@ -11,6 +11,7 @@ use numbering::store::migrate;
 use numbering_proto::v1::lease_validation_client::LeaseValidationClient;
 use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeaseResponse};
 use reqwest::Method;
+use reqwest::multipart::Form;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -60,7 +61,7 @@ impl TestApp {
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
         let stack = SharedStack::from_env().unwrap();
         let databases = stack.databases();
-        databases.ensure_template(TEMPLATE, async |url| Ok(migrate::migrate(&url).await.map(drop)?)).await.unwrap();
+        databases.ensure_template(TEMPLATE, async |url| Ok(migrate::migrate(url).await.map(drop)?)).await.unwrap();
         let part = stack.take_part().await.unwrap();
         databases.create(&part.database, TEMPLATE).await.unwrap();
         let directory = TempDir::new().unwrap();
@@ -148,6 +149,11 @@ impl TestApp {
         client.validate_lease(request).await.map(tonic::Response::into_inner)
     }
 
+    /// The settings of this service, for a replica in another process.
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        usual(&self.stack, &self.part, self.directory.path(), &self.issuer)
+    }
+
     /// A connection with every right, to look behind the scenes.
     pub(crate) async fn superuser(&self) -> tokio_postgres::Client {
         let url = self.stack.databases().superuser_url(&self.part.database);
@@ -191,25 +197,30 @@ impl TestApp {
 }
 
 fn config(stack: &SharedStack, part: &Part, directory: &Path, issuer: &Issuer, settings: &[(&str, &str)]) -> Config {
-    let database = stack.databases().app_url(&part.database);
-    let jwks = issuer.jwks.display().to_string();
-    let spool = directory.display().to_string();
-    let mut all: Vec<(&str, &str)> = vec![
-        ("NUMBERING_HTTP__LISTEN", "127.0.0.1:0"),
-        ("NUMBERING_GRPC__LISTEN", "127.0.0.1:0"),
-        ("NUMBERING_DATABASE__URL", &database),
-        ("NUMBERING_REDIS__URL", &part.redis_url),
-        ("NUMBERING_REDIS__TIMERS_URL", &part.timers_url),
-        ("NUMBERING_NATS__URL", &part.nats_url),
-        ("NUMBERING_AUTH__ISSUER", ISSUER),
-        ("NUMBERING_AUTH__AUDIENCE", AUDIENCE),
-        ("NUMBERING_AUTH__JWKS", &jwks),
-        ("NUMBERING_SECURITY__CURSOR_KEY", "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"),
-        ("NUMBERING_IMPORT__SPOOL_DIR", &spool),
-    ];
+    let mut all = usual(stack, part, directory, issuer);
     all.retain(|(name, _)| settings.iter().all(|(other, _)| other != name));
-    all.extend_from_slice(settings);
-    Config::load(None, all).unwrap()
+    all.extend(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    Config::load(None, all.iter().map(|(name, value)| (*name, value.as_str()))).unwrap()
+}
+
+/// The settings of a test's service.
+fn usual<'a>(stack: &SharedStack, part: &Part, directory: &Path, issuer: &Issuer) -> Vec<(&'a str, String)> {
+    vec![
+        ("NUMBERING_HTTP__LISTEN", "127.0.0.1:0".to_owned()),
+        ("NUMBERING_GRPC__LISTEN", "127.0.0.1:0".to_owned()),
+        ("NUMBERING_DATABASE__URL", stack.databases().app_url(&part.database)),
+        ("NUMBERING_REDIS__URL", part.redis_url.clone()),
+        ("NUMBERING_REDIS__TIMERS_URL", part.timers_url.clone()),
+        ("NUMBERING_NATS__URL", part.nats_url.clone()),
+        ("NUMBERING_AUTH__ISSUER", ISSUER.to_owned()),
+        ("NUMBERING_AUTH__AUDIENCE", AUDIENCE.to_owned()),
+        ("NUMBERING_AUTH__JWKS", issuer.jwks.display().to_string()),
+        (
+            "NUMBERING_SECURITY__CURSOR_KEY",
+            "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f".to_owned(),
+        ),
+        ("NUMBERING_IMPORT__SPOOL_DIR", directory.display().to_string()),
+    ]
 }
 
 impl Client {
@@ -240,6 +251,24 @@ impl Client {
             body["ticketId"] = ticket.into();
         }
         self.post(&format!("/v1/numbers/{number}/recall"), &body).await
+    }
+
+    /// Sends a body as it is.
+    pub(crate) async fn raw(&self, path: &str, body: String, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.token).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    /// Sends a form.
+    pub(crate) async fn upload(&self, path: &str, form: Form, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.token).multipart(form);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::read(request.send().await.unwrap()).await
     }
 
     pub(crate) async fn send(

@@ -17,7 +17,7 @@ pub(crate) struct Received {
     pub(crate) subject: String,
     /// `Nats-Msg-Id`.
     pub(crate) message_id: String,
-    /// The CloudEvent.
+    /// The `CloudEvent`.
     pub(crate) event: Value,
 }
 

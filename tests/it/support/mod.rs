@@ -2,7 +2,9 @@
 
 mod answer;
 mod app;
+pub(crate) mod blocks;
 mod events;
 mod tokens;
 
+pub(crate) use answer::Answer;
 pub(crate) use app::{Client, TestApp};

@@ -1,0 +1,1 @@
+SELECT p.prefix, p.operator_id FROM numbering.operator_prefixes p

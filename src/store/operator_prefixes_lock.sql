@@ -1,0 +1,1 @@
+LOCK TABLE numbering.operator_prefixes IN SHARE ROW EXCLUSIVE MODE

@@ -1,0 +1,1 @@
+SELECT p.identifier_class, p.price_tier FROM numbering.prices p
