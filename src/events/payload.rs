@@ -56,11 +56,12 @@ fn members(event: &Event) -> Map<String, Value> {
             "leaseId": lease_id.to_string(),
             "tenantId": tenant.as_str(),
         }),
-        Event::LeaseRecalled { lease_id, tenant, reason, ticket, available_at } => json!({
+        Event::LeaseRecalled { lease_id, tenant, reason, ticket, stated_actor, available_at } => json!({
             "leaseId": lease_id.to_string(),
             "tenantId": tenant.as_str(),
             "reason": reason,
             "ticketId": ticket.as_ref().map(TicketId::as_str),
+            "actorId": stated_actor,
             "availableAt": time(*available_at),
         }),
         Event::LeaseExpired { lease_id, tenant, ended_at } => json!({

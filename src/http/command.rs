@@ -94,21 +94,6 @@ impl<D> Command<D> {
         render: impl Fn(&Caller, &Transition) -> Answer + Send + Sync + 'static,
     ) -> Result<Response, ApiError> {
         let origin = self.origin();
-        self.order_as(origin, state, body_sha256, identifier, on_behalf_of, ask, render).await
-    }
-
-    /// Like [`Command::order`], with an origin of its own.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the one order")]
-    pub async fn order_as(
-        self,
-        origin: Origin,
-        state: &AppState,
-        body_sha256: &[u8; 32],
-        identifier: Identifier,
-        on_behalf_of: OnBehalfOf,
-        ask: Ask,
-        render: impl Fn(&Caller, &Transition) -> Answer + Send + Sync + 'static,
-    ) -> Result<Response, ApiError> {
         let caller = Arc::clone(&self.caller);
         let render: Render = Arc::new(move |transition| render(&caller, transition));
         let order = Order { identifier, on_behalf_of, ask, origin };

@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::cache::Cache;
-use crate::store::commit::{Answered, Origin};
+use crate::store::commit::{Answered, Origin, TIME};
 use crate::store::idempotency::{Answer, Claim};
 use crate::store::load::Loaded;
 use crate::store::{Store, StoreError};
@@ -54,6 +54,8 @@ pub enum Ask {
     Recall {
         /// Why.
         reason: RecallReason,
+        /// Who acted, where that is another than the caller.
+        stated_actor: Option<String>,
     },
     /// An admin's suspension of the lease.
     Suspend,
@@ -118,9 +120,6 @@ pub enum OrderError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
-/// Who acts, in the journal, where time alone does.
-const SERVICE: &str = "numbering";
-
 /// How often an order is decided afresh when its number or tenant changed under it.
 const DECISIONS: u32 = 3;
 /// How many ended claims of a tenant are written down at once when its quota refuses.
@@ -172,10 +171,10 @@ impl Numbers {
                 && refusal.is_quota()
                 && !settled
             {
+                // Decided again even where nothing moved here: another request may have written it down meanwhile.
                 settled = true;
-                if self.settle_overdue(tenant, &order.origin).await? > 0 {
-                    continue;
-                }
+                self.settle_overdue(tenant, &order.origin).await?;
+                continue;
             }
             let transition = decided?;
             if self.commit(&transition, loaded.now, &order.origin, guard).await? {
@@ -253,8 +252,8 @@ impl Numbers {
     }
 
     /// Writes down what time has ended among a tenant's claims and leases, so that it does not count against the tenant's
-    /// quota. Gives how many moved.
-    async fn settle_overdue(&self, tenant: &TenantId, asked_by: &Origin) -> Result<usize, StoreError> {
+    /// quota.
+    async fn settle_overdue(&self, tenant: &TenantId, asked_by: &Origin) -> Result<(), StoreError> {
         let overdue = self.store.load_overdue_of_tenant(tenant, SETTLED_AT_ONCE).await?;
         let transitions: Vec<Transition> = overdue
             .iter()
@@ -264,14 +263,14 @@ impl Numbers {
             })
             .collect();
         let Some(decided_at) = overdue.iter().map(|(now, _)| *now).min().filter(|_| !transitions.is_empty()) else {
-            return Ok(0);
+            return Ok(());
         };
-        let origin = Origin { actor: SERVICE.to_owned(), request_id: asked_by.request_id.clone() };
+        let origin = Origin { actor: TIME.to_owned(), request_id: asked_by.request_id.clone() };
         let moved = self.store.commit(&transitions, &origin, None).await?;
         let done: Vec<Transition> =
             transitions.into_iter().zip(moved).filter_map(|(done, moved)| moved.then_some(done)).collect();
         self.tell(&done, decided_at).await;
-        Ok(done.len())
+        Ok(())
     }
 }
 
@@ -313,7 +312,9 @@ fn command(ask: &Ask, price: Option<&Price>, ids: &FreshIds) -> Option<Command> 
             may_bypass: *may_bypass,
             price: price?.clone(),
         },
-        Ask::Recall { reason } => Command::Recall { reason: reason.clone() },
+        Ask::Recall { reason, stated_actor } => {
+            Command::Recall { reason: reason.clone(), stated_actor: stated_actor.clone() }
+        }
         Ask::Suspend => Command::Suspend,
         Ask::Reinstate => Command::Reinstate,
         Ask::SetAutoRenew { lease_id, auto_renew } => {

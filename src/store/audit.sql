@@ -1,8 +1,8 @@
--- The audit trail, newest first. $1 subject or NULL; $2 type or NULL; $3 actor or NULL; $4 tenant or NULL; $5 from and
+-- The audit trail, newest first. $1 subjects or NULL; $2 type or NULL; $3 actor or NULL; $4 tenant or NULL; $5 from and
 -- $6 to (exclusive) or NULLs; $7 before this entry or NULL; $8 the most rows.
 SELECT j.seq, j.subject, j.version, j.type, j.at, j.actor, j.request_id, j.data
 FROM numbering.journal j
-WHERE ($1::text IS NULL OR j.subject = $1)
+WHERE ($1::text[] IS NULL OR j.subject = ANY ($1))
   AND ($2::text IS NULL OR j.type = $2)
   AND ($3::text IS NULL OR j.actor = $3)
   AND ($4::text IS NULL OR j.data ->> 'tenantId' = $4)

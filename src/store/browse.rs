@@ -8,8 +8,8 @@ use super::{Store, StoreError};
 /// What to look for; filters combine.
 #[derive(Clone, Debug)]
 pub struct BrowseFilter {
-    /// The class.
-    pub class: IdentifierClass,
+    /// Only this class.
+    pub class: Option<IdentifierClass>,
     /// Only this operator's.
     pub operator: Option<OperatorId>,
     /// Only identifiers that start like this, in canonical form.
@@ -51,20 +51,11 @@ impl Store {
         let beyond = format!("{}{AFTER_EVERY_IDENTIFIER}", filter.prefix);
         let operator = filter.operator.as_ref().map(OperatorId::as_str);
         let tenant = tenant.map(TenantId::as_str);
+        let class = filter.class.map(IdentifierClass::as_str);
         let rows = self
             .query(
                 include_str!("browse.sql"),
-                &[
-                    &filter.class.as_str(),
-                    &after,
-                    &filter.prefix,
-                    &beyond,
-                    &operator,
-                    &filter.vanity,
-                    &tenant,
-                    &never_leasable,
-                    &most,
-                ],
+                &[&class, &after, &filter.prefix, &beyond, &operator, &filter.vanity, &tenant, &never_leasable, &most],
             )
             .await?;
         rows.iter()

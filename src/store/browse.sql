@@ -1,11 +1,11 @@
 -- What a tenant may take now, by identifier.
--- $1 class; $2 after this identifier; $3 and $4 the half-open range of identifiers that a prefix means; $5 operator or
+-- $1 class or NULL; $2 after this identifier; $3 and $4 the half-open range of identifiers that a prefix means; $5 operator or
 -- NULL; $6 vanity or NULL; $7 the tenant or NULL; $8 identifiers that are never leased; $9 the most rows.
 SELECT n.identifier, n.identifier_class, n.shown, n.operator_id, n.vanity_eligible,
        p.amount::text AS list_amount, p.currency AS list_currency, p.per AS list_per
 FROM numbering.numbers n
 JOIN numbering.prices p ON p.identifier_class = n.identifier_class AND p.price_tier = n.price_tier
-WHERE n.identifier_class = $1
+WHERE ($1::text IS NULL OR n.identifier_class = $1)
   AND n.identifier > $2
   AND n.identifier >= $3
   AND n.identifier < $4

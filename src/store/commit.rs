@@ -23,6 +23,9 @@ pub struct Origin {
     pub request_id: String,
 }
 
+/// The actor, in the journal, of what time alone brought about.
+pub const TIME: &str = "numbering";
+
 /// An answer to keep under an idempotency claim, in the same commit as the effect.
 #[derive(Clone, Debug)]
 pub struct Answered<'a> {
@@ -74,6 +77,8 @@ struct StepRow<'a> {
     lease_id: Option<Uuid>,
     deadline: Option<Timestamp>,
     data: Value,
+    /// Another than the origin's.
+    actor: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -215,6 +220,7 @@ fn steps(transition: &Transition) -> Vec<StepRow<'_>> {
             lease_id: step.lease_id.map(|LeaseId(id)| id),
             deadline: step.deadline,
             data: payload::data(step, &transition.after),
+            actor: step.by_time.then_some(TIME),
         })
         .collect()
 }

@@ -26,19 +26,12 @@ locked AS MATERIALIZED (
     ORDER BY n.identifier
     FOR NO KEY UPDATE
 ),
-moment AS MATERIALIZED (
-    SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM locked) AS all_locked
-),
-current AS MATERIALIZED (
-    SELECT i.*, moment.at
-    FROM input i
-    JOIN locked l ON l.identifier = i.identifier AND l.version = i.expected_version
-    CROSS JOIN moment
-    WHERE i.commit_before IS NULL OR moment.at < i.commit_before
+candidates AS MATERIALIZED (
+    SELECT i.* FROM input i JOIN locked l ON l.identifier = i.identifier AND l.version = i.expected_version
 ),
 wanted AS MATERIALIZED (
-    SELECT c.identifier, c.standing_tenant, u.*
-    FROM current c
+    SELECT c.identifier, u.*
+    FROM candidates c
     CROSS JOIN LATERAL jsonb_to_recordset(c.usage) AS u (
         tenant_id text, msisdn integer, short_code integer, alpha integer, reservations integer, holds integer)
 ),
@@ -46,9 +39,18 @@ locked_tenants AS MATERIALIZED (
     SELECT t.* FROM numbering.tenants t
     WHERE t.tenant_id IN (
         SELECT w.tenant_id FROM wanted w
-        UNION SELECT c.standing_tenant FROM current c WHERE c.standing_tenant IS NOT NULL)
+        UNION SELECT c.standing_tenant FROM candidates c WHERE c.standing_tenant IS NOT NULL)
     ORDER BY t.tenant_id
     FOR NO KEY UPDATE
+),
+moment AS MATERIALIZED (
+    SELECT clock_timestamp() AS at
+    FROM (SELECT count(*) FROM locked) AS all_numbers_locked, (SELECT count(*) FROM locked_tenants) AS all_tenants_locked
+),
+current AS MATERIALIZED (
+    SELECT c.*, moment.at
+    FROM candidates c CROSS JOIN moment
+    WHERE c.commit_before IS NULL OR moment.at < c.commit_before
 ),
 decided_on_today AS MATERIALIZED (
     SELECT c.* FROM current c
@@ -152,13 +154,13 @@ journalled AS (
     INSERT INTO numbering.journal (
         subject, subject_kind, version, event_id, type, state, tenant_id, lease_id, deadline, data, actor, request_id, at)
     SELECT entry.identifier, 'number', entry.version, entry.event_id, entry.type, entry.state, entry.tenant_id,
-           entry.lease_id, entry.deadline, entry.data, $2, $3, entry.at
+           entry.lease_id, entry.deadline, entry.data, coalesce(entry.actor, $2), $3, entry.at
     FROM (
         SELECT m.identifier, m.at, s.*
         FROM moved m
         CROSS JOIN LATERAL jsonb_to_recordset(m.steps) AS s (
             version bigint, event_id uuid, type text, state text, tenant_id text, lease_id uuid, deadline timestamptz,
-            data jsonb)
+            data jsonb, actor text)
         ORDER BY m.identifier, s.version
     ) AS entry
     RETURNING subject, seq

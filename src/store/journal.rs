@@ -32,8 +32,8 @@ pub struct Entry {
 /// What the audit trail is searched by; filters combine.
 #[derive(Clone, Debug, Default)]
 pub struct AuditFilter {
-    /// Only about this subject.
-    pub subject: Option<String>,
+    /// Only about one of these subjects.
+    pub subjects: Option<Vec<String>>,
     /// Only of this type.
     pub event_type: Option<String>,
     /// Only by this actor.
@@ -59,6 +59,8 @@ pub struct Standing {
     pub deadline: Option<Timestamp>,
     /// Since when it stood so.
     pub since: Timestamp,
+    /// Whether the lease in force was a vanity lease.
+    pub vanity: bool,
 }
 
 impl Store {
@@ -85,7 +87,8 @@ impl Store {
                 tenant: row.try_get("tenant_id")?,
                 lease_id: row.try_get("lease_id")?,
                 deadline: row.try_get("deadline")?,
-                since: row.try_get("at")?,
+                since: row.try_get("since")?,
+                vanity: row.try_get::<_, Option<bool>>("vanity")?.unwrap_or(false),
             })
         })
         .transpose()
@@ -97,7 +100,7 @@ impl Store {
             .query(
                 include_str!("audit.sql"),
                 &[
-                    &filter.subject,
+                    &filter.subjects,
                     &filter.event_type,
                     &filter.actor,
                     &filter.tenant,

@@ -40,6 +40,9 @@ pub enum StoreError {
     /// PostgreSQL refused, timed out, or went away.
     #[error("the database refused a statement: {}", described(.0))]
     Statement(#[from] tokio_postgres::Error),
+    /// No answer came in time, not even that there is none.
+    #[error("the database did not answer within {0:?}")]
+    Late(Duration),
     /// A row that the schema should not allow.
     #[error("the row of {subject} cannot be: {what}")]
     Impossible {
@@ -81,7 +84,7 @@ impl StoreError {
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match self {
-            Self::Connection(_) | Self::Contended { .. } => true,
+            Self::Connection(_) | Self::Late(_) | Self::Contended { .. } => true,
             Self::Statement(error) => error.is_closed() || error.code().is_none_or(means_away),
             Self::Settings(_) | Self::Impossible { .. } | Self::Migration(_) => false,
         }
@@ -114,6 +117,7 @@ pub struct StoreSettings {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: Pool,
+    patience: Duration,
 }
 
 impl Store {
@@ -143,7 +147,8 @@ impl Store {
             .recycle_timeout(Some(settings.connect_timeout))
             .build()
             .map_err(|error| StoreError::Settings(error.to_string()))?;
-        Ok(Self { pool })
+        // A statement that PostgreSQL itself would have ended by then has met a server that does not answer.
+        Ok(Self { pool, patience: settings.statement_timeout + settings.lock_timeout })
     }
 
     pub(crate) async fn connection(&self) -> Result<Object, StoreError> {
@@ -152,11 +157,31 @@ impl Store {
 
     /// Runs one prepared statement on a connection of the pool.
     pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        self.query_within(sql, params, self.patience).await
+    }
+
+    /// Like [`Store::query`], waiting no longer than `patience` in all. A server that stopped in its tracks keeps its
+    /// connections open and says nothing, so the wait ends on this side, and the connection with it.
+    pub(crate) async fn query_within(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        patience: Duration,
+    ) -> Result<Vec<Row>, StoreError> {
         let started = Instant::now();
+        let late_at = tokio::time::Instant::now() + patience;
+        let late = |_| StoreError::Late(patience);
         let rows = async {
-            let connection = self.connection().await?;
-            let statement = connection.prepare_cached(sql).await?;
-            Ok(connection.query(&statement, params).await?)
+            let connection = tokio::time::timeout_at(late_at, self.connection()).await.map_err(late)??;
+            let answer = async {
+                let statement = connection.prepare_cached(sql).await?;
+                connection.query(&statement, params).await
+            };
+            let Ok(rows) = tokio::time::timeout_at(late_at, answer).await else {
+                drop(Object::take(connection));
+                return Err(StoreError::Late(patience));
+            };
+            Ok(rows?)
         }
         .await;
         StoreUse::record(started.elapsed());

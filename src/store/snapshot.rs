@@ -6,27 +6,13 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use deadpool_postgres::Object;
 use jiff::Timestamp;
 use numbering_domain::lease::{Facts, Snapshot};
 use numbering_domain::number::EndedBy;
 use numbering_domain::{Identifier, LeaseId, StateName, TenantId};
-use tokio_postgres::Row;
-use tokio_postgres::types::ToSql;
 
 use super::rows::Reading;
 use super::{Store, StoreError};
-
-/// Why there is no answer to read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It did not come in time.
-    #[error("the database did not answer within {} ms", .0.as_millis())]
-    Late(Duration),
-    /// The store said no.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// One number, as validation sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,14 +45,14 @@ impl Store {
         &self,
         identifiers: &[&Identifier],
         deadline: Duration,
-    ) -> Result<HashMap<Identifier, LoadedSnapshot>, ReadError> {
+    ) -> Result<HashMap<Identifier, LoadedSnapshot>, StoreError> {
         let keys: Vec<&str> = identifiers.iter().map(|identifier| identifier.key()).collect();
-        let rows = self.read_in_time(include_str!("load_snapshots.sql"), &[&keys], deadline).await?;
+        let rows = self.query_within(include_str!("load_snapshots.sql"), &[&keys], deadline).await?;
         let by_key: HashMap<&str, &Identifier> =
             identifiers.iter().map(|identifier| (identifier.key(), *identifier)).collect();
         let mut loaded = HashMap::with_capacity(rows.len());
         for row in &rows {
-            let key: &str = row.try_get("identifier").map_err(StoreError::from)?;
+            let key: &str = row.try_get("identifier")?;
             if let Some(identifier) = by_key.get(key) {
                 loaded.insert((*identifier).clone(), loaded_snapshot(&Reading::new(row, key))?);
             }
@@ -78,8 +64,8 @@ impl Store {
     ///
     /// # Errors
     /// When the database did not answer within `deadline`, or could not.
-    pub async fn suspended_tenants(&self, deadline: Duration) -> Result<SuspendedTenants, ReadError> {
-        let rows = self.read_in_time(include_str!("suspended_tenants.sql"), &[], deadline).await?;
+    pub async fn suspended_tenants(&self, deadline: Duration) -> Result<SuspendedTenants, StoreError> {
+        let rows = self.query_within(include_str!("suspended_tenants.sql"), &[], deadline).await?;
         let reading = rows.first().map(|row| Reading::new(row, "the suspended tenants")).ok_or_else(|| {
             StoreError::Impossible { subject: "the suspended tenants".into(), what: "the query gives one row" }
         })?;
@@ -89,26 +75,6 @@ impl Store {
             .map(|name| TenantId::parse(name).map_err(|_| reading.impossible("no tenant's name")))
             .collect::<Result<_, _>>()?;
         Ok(SuspendedTenants { now: reading.get("now")?, tenants })
-    }
-
-    async fn read_in_time(
-        &self,
-        sql: &str,
-        params: &[&(dyn ToSql + Sync)],
-        deadline: Duration,
-    ) -> Result<Vec<Row>, ReadError> {
-        let late_at = tokio::time::Instant::now() + deadline;
-        let connection =
-            tokio::time::timeout_at(late_at, self.connection()).await.map_err(|_| ReadError::Late(deadline))??;
-        let read = async {
-            let statement = connection.prepare_cached(sql).await?;
-            connection.query(&statement, params).await
-        };
-        if let Ok(rows) = tokio::time::timeout_at(late_at, read).await {
-            return Ok(rows.map_err(StoreError::from)?);
-        }
-        drop(Object::take(connection));
-        Err(ReadError::Late(deadline))
     }
 }
 

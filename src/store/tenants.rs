@@ -1,7 +1,9 @@
 //! Tenants: plan, status, allowlist and quotas. Their counters are written by the commit of transitions alone.
 
-use numbering_domain::{OperatorId, PerCounter, TenantId, TenantStanding, TenantStatus};
-use serde_json::{Value, json};
+use deadpool_postgres::Transaction;
+use numbering_domain::{Counter, OperatorId, PerCounter, TenantId, TenantStanding, TenantStatus};
+use serde_json::{Map, Value, json};
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::commit::Origin;
@@ -13,14 +15,14 @@ use super::{Store, StoreError};
 pub struct TenantSettings {
     /// The plan's name.
     pub plan: String,
-    /// Active or suspended.
-    pub status: TenantStatus,
-    /// The operators whose numbers it may take; `None` for all.
-    pub operator_allowlist: Option<Vec<OperatorId>>,
+    /// Active or suspended; `None` leaves it.
+    pub status: Option<TenantStatus>,
+    /// The operators whose numbers it may take, or `None` inside for all; `None` leaves it.
+    pub operator_allowlist: Option<Option<Vec<OperatorId>>>,
 }
 
-/// A tenant's own quotas; `None` for the plan's.
-pub type OwnQuotas = PerCounter<Option<i32>>;
+/// Changes of a tenant's own quotas: `None` leaves one, `None` inside goes back to the plan's.
+pub type QuotaChanges = PerCounter<Option<Option<i32>>>;
 
 impl Store {
     /// Makes the standing of a tenant that is seen for the first time, on `plan`; one that stands already stays as it is.
@@ -48,76 +50,76 @@ impl Store {
         settings: &TenantSettings,
         origin: &Origin,
     ) -> Result<bool, StoreError> {
-        let allowlist: Option<Vec<&str>> =
-            settings.operator_allowlist.as_ref().map(|list| list.iter().map(OperatorId::as_str).collect());
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await?;
+        let id = tenant.as_str();
+        transaction.execute(include_str!("tenant_meet.sql"), &[&id, &settings.plan]).await?;
+        transaction.query_opt(include_str!("tenant_lock.sql"), &[&id]).await?;
+        let sets_allowlist = settings.operator_allowlist.is_some();
+        let allowlist: Option<Vec<&str>> = settings
+            .operator_allowlist
+            .as_ref()
+            .and_then(|list| Some(list.as_ref()?.iter().map(OperatorId::as_str).collect()));
+        let status = settings.status.map(TenantStatus::as_str);
+        let parameters: [&(dyn ToSql + Sync); 5] = [&id, &settings.plan, &status, &sets_allowlist, &allowlist];
+        let Some(row) = transaction.query_opt(include_str!("tenant_put.sql"), &parameters).await? else {
+            return Ok(false);
+        };
+        let (status, allowlist): (&str, Option<Vec<&str>>) = (row.try_get(0)?, row.try_get(1)?);
         let data = json!({
-            "tenantId": tenant.as_str(),
-            "plan": settings.plan,
-            "status": settings.status.as_str(),
-            "operatorAllowlist": allowlist,
+            "tenantId": id, "plan": settings.plan, "status": status, "operatorAllowlist": allowlist,
         });
-        let row = self
-            .query_opt(
-                include_str!("tenant_put.sql"),
-                &[
-                    &tenant.as_str(),
-                    &settings.plan,
-                    &settings.status.as_str(),
-                    &allowlist,
-                    &Uuid::now_v7(),
-                    &data,
-                    &origin.actor,
-                    &origin.request_id,
-                ],
-            )
-            .await?;
-        Ok(row.is_some())
+        journal(&transaction, tenant, "numbering.tenant.updated", &data, false, origin).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 
-    /// Sets the tenant's own quotas, at once; `false` where the tenant is unknown.
-    pub async fn put_quotas(&self, tenant: &TenantId, quotas: &OwnQuotas, origin: &Origin) -> Result<bool, StoreError> {
-        let data = json!({ "tenantId": tenant.as_str(), "quotas": quotas_json(quotas) });
-        let row = self
-            .query_opt(
-                include_str!("tenant_quotas_put.sql"),
-                &[
-                    &tenant.as_str(),
-                    &quotas.msisdn,
-                    &quotas.short_code,
-                    &quotas.alpha,
-                    &quotas.reservations,
-                    &quotas.holds,
-                    &Uuid::now_v7(),
-                    &data,
-                    &origin.actor,
-                    &origin.request_id,
-                ],
-            )
-            .await?;
-        Ok(row.is_some())
-    }
-
-    /// The tenant's own quotas.
-    pub async fn own_quotas(&self, tenant: &TenantId) -> Result<OwnQuotas, StoreError> {
-        let row = self.query_opt(include_str!("tenant_quotas_read.sql"), &[&tenant.as_str()]).await?;
-        row.map_or(Ok(OwnQuotas::default()), |row| {
-            Ok(OwnQuotas {
-                msisdn: row.try_get("msisdn")?,
-                short_code: row.try_get("short_code")?,
-                alpha: row.try_get("alpha")?,
-                reservations: row.try_get("reservations")?,
-                holds: row.try_get("holds")?,
-            })
-        })
+    /// Changes the tenant's own quotas, at once; `false` where the tenant is unknown.
+    pub async fn put_quotas(
+        &self,
+        tenant: &TenantId,
+        quotas: &QuotaChanges,
+        origin: &Origin,
+    ) -> Result<bool, StoreError> {
+        let mut connection = self.connection().await?;
+        let transaction = connection.transaction().await?;
+        let id = tenant.as_str();
+        let Some(locked) = transaction.query_opt(include_str!("tenant_lock.sql"), &[&id]).await? else {
+            return Ok(false);
+        };
+        let set = Counter::ALL.map(|counter| quotas.get(counter).flatten());
+        let named = Counter::ALL.map(|counter| quotas.get(counter).is_some());
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&id];
+        parameters.extend(set.iter().map(|quota| quota as &(dyn ToSql + Sync)));
+        parameters.extend(named.iter().map(|named| named as &(dyn ToSql + Sync)));
+        let row = transaction.query_one(include_str!("tenant_quotas_put.sql"), &parameters).await?;
+        let mut own = Map::new();
+        for (index, counter) in Counter::ALL.into_iter().enumerate() {
+            own.insert(counter.as_str().to_owned(), row.try_get::<_, Option<i32>>(index)?.into());
+        }
+        // The limits in force follow, by the same statement that follows a plan.
+        let plan: &str = locked.try_get(0)?;
+        let unchanged: [&(dyn ToSql + Sync); 5] = [&id, &plan, &None::<&str>, &false, &None::<Vec<&str>>];
+        transaction.query_one(include_str!("tenant_put.sql"), &unchanged).await?;
+        let data = json!({ "tenantId": id, "plan": plan, "quotas": own });
+        journal(&transaction, tenant, "numbering.quota.changed", &data, true, origin).await?;
+        transaction.commit().await?;
+        Ok(true)
     }
 }
 
-fn quotas_json(quotas: &OwnQuotas) -> Value {
-    json!({
-        "MSISDN": quotas.msisdn,
-        "SHORT_CODE": quotas.short_code,
-        "ALPHA": quotas.alpha,
-        "RESERVATIONS": quotas.reservations,
-        "HOLDS": quotas.holds,
-    })
+/// Journals what was done to a tenant; `published` tells whether it is an event too.
+async fn journal(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    event_type: &str,
+    data: &Value,
+    published: bool,
+    origin: &Origin,
+) -> Result<(), StoreError> {
+    let event_id = Uuid::now_v7();
+    let parameters: [&(dyn ToSql + Sync); 7] =
+        [&tenant.as_str(), &event_id, &event_type, data, &origin.actor, &published, &origin.request_id];
+    transaction.execute(include_str!("tenant_journal.sql"), &parameters).await?;
+    Ok(())
 }

@@ -99,6 +99,8 @@ pub enum Command {
     Recall {
         /// Why.
         reason: RecallReason,
+        /// Who acted, where that is another than the caller: a system's statement.
+        stated_actor: Option<String>,
     },
     /// LEASED → SUSPENDED, by an admin.
     Suspend,

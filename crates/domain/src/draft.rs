@@ -27,6 +27,7 @@ pub(crate) struct Draft<'a> {
     usage: BTreeMap<(TenantId, Counter), i32>,
     pub(crate) ended: Vec<EndedLease>,
     commit_before: Option<Timestamp>,
+    settling: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -41,11 +42,13 @@ impl<'a> Draft<'a> {
             usage: BTreeMap::new(),
             ended: Vec::new(),
             commit_before: None,
+            settling: true,
         };
         draft.number.bars.retain(|bar| now < bar.until);
         while draft.number.state.deadline().is_some_and(|deadline| now >= deadline) {
             draft.pass_deadline();
         }
+        draft.settling = false;
         draft.commit_before = draft.number.state.deadline();
         draft
     }
@@ -124,6 +127,7 @@ impl<'a> Draft<'a> {
             holder: state.holder().cloned(),
             lease_id: state.lease().map(|lease| lease.lease_id),
             deadline,
+            by_time: self.settling,
         });
     }
 

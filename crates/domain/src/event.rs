@@ -119,6 +119,8 @@ pub enum Event {
         reason: &'static str,
         /// The case it rests on.
         ticket: Option<TicketId>,
+        /// Who acted, where that is another than the caller.
+        stated_actor: Option<String>,
         /// When the number is free again.
         available_at: Timestamp,
     },

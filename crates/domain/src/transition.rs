@@ -35,6 +35,8 @@ pub struct Step {
     pub lease_id: Option<LeaseId>,
     /// When time alone moves the number on from there.
     pub deadline: Option<Timestamp>,
+    /// Whether time alone brought it about, whoever came by to write it down.
+    pub by_time: bool,
 }
 
 /// A lease that a transition ends.
@@ -94,7 +96,7 @@ pub fn decide(
             };
             lease(draft, acting, &asked)
         }
-        Command::Recall { reason } => recall(draft, acting, reason),
+        Command::Recall { reason, stated_actor } => recall(draft, acting, reason, stated_actor.as_deref()),
         Command::Suspend => suspend(draft, acting),
         Command::Reinstate => reinstate(draft, acting),
         Command::SetAutoRenew { lease_id, auto_renew } => set_auto_renew(draft, acting, *lease_id, *auto_renew),
@@ -295,7 +297,12 @@ fn lease(mut draft: Draft<'_>, acting: Acting<'_>, asked: &LeaseAsked<'_>) -> Re
     Ok(draft.grant_to(tenant))
 }
 
-fn recall(mut draft: Draft<'_>, acting: Acting<'_>, reason: &RecallReason) -> Result<Transition, Rejection> {
+fn recall(
+    mut draft: Draft<'_>,
+    acting: Acting<'_>,
+    reason: &RecallReason,
+    stated_actor: Option<&str>,
+) -> Result<Transition, Rejection> {
     if let (Acting::Tenant(_), false) = (acting, matches!(reason, RecallReason::TenantInitiated(_))) {
         return Err(Rejection::Forbidden { permission: "numbering.admin" });
     }
@@ -307,6 +314,7 @@ fn recall(mut draft: Draft<'_>, acting: Acting<'_>, reason: &RecallReason) -> Re
         tenant: lease.tenant.clone(),
         reason: reason.as_str(),
         ticket: reason.ticket().cloned(),
+        stated_actor: stated_actor.map(str::to_owned),
         available_at: later(draft.now, cool_down),
     };
     let ended = EndedLease { lease, state: LeaseState::Recalled, at: draft.now };

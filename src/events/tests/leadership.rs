@@ -16,7 +16,7 @@ async fn a_role_has_one_holder_until_it_resigns_or_its_term_ends() {
     let servers = Servers::start().await;
     let store = servers.store();
     let [first, second] = [Uuid::now_v7(), Uuid::now_v7()];
-    let long = Duration::from_secs(60);
+    let long = Duration::from_mins(1);
     let short = Duration::from_millis(150);
 
     let held = acquire(&store, first, long).await.unwrap();
@@ -49,7 +49,7 @@ async fn of_many_who_ask_at_once_one_gets_the_role() {
     for round in 0..10 {
         let asked = (0..16).map(|_| {
             let store = store.clone();
-            tokio::spawn(async move { acquire(&store, Uuid::now_v7(), Duration::from_secs(60)).await })
+            tokio::spawn(async move { acquire(&store, Uuid::now_v7(), Duration::from_mins(1)).await })
         });
         let held: Vec<Leadership> =
             futures_util::future::join_all(asked).await.into_iter().filter_map(Result::unwrap).collect();

@@ -25,7 +25,7 @@ use crate::devstack::{Databases, Home, Server, nats, postgres};
 use crate::store::{Store, StoreSettings};
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The term of the relays under test.
 const TERM: Duration = Duration::from_secs(1);

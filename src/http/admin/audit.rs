@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use numbering_domain::NumberingPlan;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -65,6 +66,14 @@ problem_responses! {
     AuditProblems = [InvalidCursor];
 }
 
+/// What the journal may have a subject under: as it stands, or an identifier's canonical key. A `+` in a query string arrives
+/// as a space.
+fn subjects(plan: &NumberingPlan, subject: &str) -> Vec<String> {
+    let typed = subject.strip_prefix(' ').map_or_else(|| subject.to_owned(), |digits| format!("+{digits}"));
+    let canonical = plan.parse(&typed).ok().map(|registered| registered.identifier.key().to_owned());
+    std::iter::once(typed).chain(canonical).collect()
+}
+
 /// Everything that happened, newest first.
 #[utoipa::path(
     get,
@@ -84,12 +93,12 @@ pub async fn audit(
     bound_to.extend(filters.iter().map(String::as_str));
     let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
     let filter = AuditFilter {
-        subject: query.subject.clone(),
+        subjects: query.subject.as_deref().map(|subject| subjects(&state.plan, subject)),
         event_type: query.event_type.clone(),
         actor: query.actor.clone(),
         tenant: query.tenant_id.clone(),
-        from: query.from.as_deref().map(moment).transpose()?,
-        to: query.to.as_deref().map(moment).transpose()?,
+        from: query.from.as_deref().map(|from| moment("from", from)).transpose()?,
+        to: query.to.as_deref().map(|to| moment("to", to)).transpose()?,
     };
     let before = paging.last.as_deref().and_then(|last| last.parse().ok());
     let entries = state.store.audit(&filter, before, paging.rows_to_read()).await?;

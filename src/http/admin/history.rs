@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
-use numbering_domain::{Rejection, StateName};
+use numbering_domain::{Number, Policy, Rejection, StateName};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -106,12 +106,11 @@ pub async fn history(
     PathIdentifier(number): PathIdentifier,
     QueryParameters(query): QueryParameters<HistoryQuery>,
 ) -> Result<Response, ApiError> {
-    let at = query.at.as_deref().map(moment).transpose()?;
+    let at = query.at.as_deref().map(|at| moment("at", at)).transpose()?;
     let current = state.numbers.read(&number.identifier).await?;
-    let identifier = current.shown.to_string();
     if let Some(at) = at {
         let standing = state.store.standing_at(&number.identifier, at).await?.ok_or(Rejection::NotRegistered)?;
-        return Ok(Json(standing_at(identifier, at, standing)).into_response());
+        return Ok(Json(standing_at(&current, at, standing, &state.config.policy())).into_response());
     }
     let bound_to = ["", "history", number.identifier.key()];
     let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
@@ -131,40 +130,31 @@ pub enum HistoryAnswer {
     Standing(StandingAt),
 }
 
-/// A moment in a query string, where a literal `+` of an offset arrives as a space.
-pub(crate) fn moment(text: &str) -> Result<Timestamp, ApiError> {
+/// A moment in the query parameter `name`, where a literal `+` of an offset arrives as a space.
+pub(crate) fn moment(name: &str, text: &str) -> Result<Timestamp, ApiError> {
     text.replace(' ', "+").parse().map_err(|_| {
-        ApiError::malformed("at must be a time in RFC 3339, such as 2026-11-22T08:00:00Z").with("parameter", "at")
+        let detail = format!("{name} must be a time in RFC 3339, such as 2026-11-22T08:00:00Z");
+        ApiError::malformed(detail).with("parameter", name)
     })
 }
 
 /// What the journal has, with time counted: a claim that had run out by then was no claim.
-fn standing_at(identifier: String, at: Timestamp, standing: Standing) -> StandingAt {
-    let ran_out = standing.deadline.filter(|deadline| *deadline <= at);
-    match (standing.state, ran_out) {
-        (StateName::Reserved | StateName::Held | StateName::Quarantine, Some(since)) => StandingAt {
-            identifier,
-            at,
-            state: StateName::Available.as_str().to_owned(),
-            tenant_id: None,
-            lease_id: None,
-            since,
-        },
-        (StateName::Leased | StateName::Suspended, Some(since)) => StandingAt {
-            identifier,
-            at,
-            state: StateName::Quarantine.as_str().to_owned(),
-            tenant_id: None,
-            lease_id: None,
-            since,
-        },
-        (state, _) => StandingAt {
-            identifier,
-            at,
-            state: state.as_str().to_owned(),
-            tenant_id: standing.tenant,
-            lease_id: standing.lease_id,
-            since: standing.since,
-        },
+fn standing_at(number: &Number, at: Timestamp, mut standing: Standing, policy: &Policy) -> StandingAt {
+    while let Some(ended) = standing.deadline.filter(|deadline| *deadline <= at) {
+        let cool_down = policy.cool_down(number.identifier.class(), standing.vanity);
+        let rests = matches!(standing.state, StateName::Leased | StateName::Suspended) && cool_down.is_positive();
+        standing.state = if rests { StateName::Quarantine } else { StateName::Available };
+        standing.deadline = rests.then(|| ended.checked_add(cool_down).unwrap_or(Timestamp::MAX));
+        standing.tenant = None;
+        standing.lease_id = None;
+        standing.since = ended;
+    }
+    StandingAt {
+        identifier: number.shown.to_string(),
+        at,
+        state: standing.state.as_str().to_owned(),
+        tenant_id: standing.tenant,
+        lease_id: standing.lease_id,
+        since: standing.since,
     }
 }

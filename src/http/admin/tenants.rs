@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use numbering_domain::{OperatorId, TenantId, TenantStanding, TenantStatus};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::http::AppState;
@@ -12,7 +12,7 @@ use crate::http::extract::{JsonBody, PathValue};
 use crate::http::guard::{Authorized, NumberingAdmin};
 use crate::http::problem::{ApiError, Invalid};
 use crate::http::quota::{QuotasBody, TenantQuotasBody};
-use crate::store::tenants::{OwnQuotas, TenantSettings};
+use crate::store::tenants::{QuotaChanges, TenantSettings};
 
 /// A tenant as an admin sees it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -44,24 +44,26 @@ impl From<&TenantStanding> for TenantBody {
     }
 }
 
-/// What an admin sets of a tenant, whole.
+/// What an admin sets of a tenant.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct TenantRequest {
     /// `starter`, `business` or `premium`.
     #[schema(example = "business")]
     pub plan: String,
-    /// `ACTIVE` or `SUSPENDED`.
+    /// `ACTIVE` or `SUSPENDED`; absent leaves it.
     #[schema(example = "ACTIVE")]
-    #[serde(default = "active")]
-    pub status: String,
-    /// The operators whose numbers it may take; null for all.
     #[serde(default)]
-    pub operator_allowlist: Option<Vec<String>>,
+    pub status: Option<String>,
+    /// The operators whose numbers it may take; null for all, absent leaves it.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<Vec<String>>)]
+    pub operator_allowlist: Option<Option<Vec<String>>>,
 }
 
-fn active() -> String {
-    TenantStatus::Active.as_str().to_owned()
+/// A member that is there, null or not; absence is the outer `None`.
+fn named<'de, T: Deserialize<'de>, D: Deserializer<'de>>(member: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(member).map(Some)
 }
 
 /// The most operators of an allowlist.
@@ -73,18 +75,27 @@ fn invalid(pointer: impl Into<String>, detail: impl Into<String>) -> ApiError {
 
 impl TenantRequest {
     fn settings(&self) -> Result<TenantSettings, ApiError> {
-        let status =
-            TenantStatus::parse(&self.status).ok_or_else(|| invalid("/status", "must be ACTIVE or SUSPENDED"))?;
-        let allowlist = self.operator_allowlist.as_ref();
-        if allowlist.is_some_and(|list| list.len() > ALLOWLIST_MOST) {
-            return Err(invalid("/operatorAllowlist", format!("must have {ALLOWLIST_MOST} operators at most")));
-        }
-        let parse = |(index, id): (usize, &String)| {
-            OperatorId::parse(id).map_err(|error| invalid(format!("/operatorAllowlist/{index}"), error.to_string()))
-        };
-        let operator_allowlist = allowlist.map(|list| list.iter().enumerate().map(parse).collect()).transpose()?;
-        Ok(TenantSettings { plan: self.plan.clone(), status, operator_allowlist })
+        let status = self
+            .status
+            .as_deref()
+            .map(|status| TenantStatus::parse(status).ok_or_else(|| invalid("/status", "must be ACTIVE or SUSPENDED")));
+        let allowlist = self.operator_allowlist.as_ref().map(|list| list.as_deref().map(operators).transpose());
+        Ok(TenantSettings {
+            plan: self.plan.clone(),
+            status: status.transpose()?,
+            operator_allowlist: allowlist.transpose()?,
+        })
     }
+}
+
+fn operators(list: &[String]) -> Result<Vec<OperatorId>, ApiError> {
+    if list.len() > ALLOWLIST_MOST {
+        return Err(invalid("/operatorAllowlist", format!("must have {ALLOWLIST_MOST} operators at most")));
+    }
+    let parse = |(index, id): (usize, &String)| {
+        OperatorId::parse(id).map_err(|error| invalid(format!("/operatorAllowlist/{index}"), error.to_string()))
+    };
+    list.iter().enumerate().map(parse).collect()
 }
 
 fn tenant_id(text: &str) -> Result<TenantId, ApiError> {
@@ -107,7 +118,7 @@ pub async fn read_tenant(
     tenant_body(&state, &tenant_id(&tenant)?).await.map(Json)
 }
 
-/// Sets a tenant's plan, status and allowlist; makes the tenant where it is new. Counts at once.
+/// Sets a tenant's plan, and status and allowlist where they are named; makes the tenant where it is new. Counts at once.
 #[utoipa::path(
     put,
     path = "/v1/admin/numbering/tenants/{tenantId}",
@@ -129,33 +140,33 @@ pub async fn put_tenant(
     tenant_body(&state, &tenant).await.map(Json)
 }
 
-/// A tenant's own quotas; null or absent means the plan's.
+/// A tenant's own quotas: null goes back to the plan's, absent leaves it.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "SCREAMING_SNAKE_CASE")]
 pub struct QuotasRequest {
     /// Leased MSISDNs.
-    #[serde(default)]
-    #[schema(minimum = 0)]
-    pub msisdn: Option<i32>,
+    #[serde(default, deserialize_with = "named")]
+    #[schema(minimum = 0, value_type = Option<i32>)]
+    pub msisdn: Option<Option<i32>>,
     /// Leased short codes.
-    #[serde(default)]
-    #[schema(minimum = 0)]
-    pub short_code: Option<i32>,
+    #[serde(default, deserialize_with = "named")]
+    #[schema(minimum = 0, value_type = Option<i32>)]
+    pub short_code: Option<Option<i32>>,
     /// Leased alphanumeric sender IDs.
-    #[serde(default)]
-    #[schema(minimum = 0)]
-    pub alpha: Option<i32>,
+    #[serde(default, deserialize_with = "named")]
+    #[schema(minimum = 0, value_type = Option<i32>)]
+    pub alpha: Option<Option<i32>>,
     /// Active reservations.
-    #[serde(default)]
-    #[schema(minimum = 0)]
-    pub reservations: Option<i32>,
+    #[serde(default, deserialize_with = "named")]
+    #[schema(minimum = 0, value_type = Option<i32>)]
+    pub reservations: Option<Option<i32>>,
     /// Active holds.
-    #[serde(default)]
-    #[schema(minimum = 0)]
-    pub holds: Option<i32>,
+    #[serde(default, deserialize_with = "named")]
+    #[schema(minimum = 0, value_type = Option<i32>)]
+    pub holds: Option<Option<i32>>,
 }
 
-/// Sets a tenant's own quotas, whole. Counts at once; what is leased stays.
+/// Changes a tenant's own quotas. Counts at once; what is leased stays.
 #[utoipa::path(
     put,
     path = "/v1/admin/numbering/tenants/{tenantId}/quotas",
@@ -179,12 +190,14 @@ pub async fn put_quotas(
         ("/RESERVATIONS", reservations),
         ("/HOLDS", holds),
     ];
-    if let Some((pointer, _)) = named.into_iter().find(|(_, quota)| quota.is_some_and(|quota| quota < 0)) {
+    if let Some((pointer, _)) = named.into_iter().find(|(_, quota)| quota.flatten().is_some_and(|quota| quota < 0)) {
         return Err(invalid(pointer, "must not be negative"));
     }
-    let quotas = OwnQuotas { msisdn, short_code, alpha, reservations, holds };
+    let quotas = QuotaChanges { msisdn, short_code, alpha, reservations, holds };
     state.store.meet_tenant(&tenant, &state.config.policy.default_plan).await?;
-    state.store.put_quotas(&tenant, &quotas, &command.origin()).await?;
+    if !state.store.put_quotas(&tenant, &quotas, &command.origin()).await? {
+        return Err(ApiError::not_found("there is no tenant of that name"));
+    }
     state.committed.notify_one();
     let standing = state.store.tenant(&tenant).await?.ok_or_else(|| ApiError::not_found("there is no such tenant"))?;
     Ok(Json(TenantQuotasBody::from(&standing)))

@@ -23,9 +23,9 @@ const PREFIX_MOST_CHARS: usize = 16;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct BrowseQuery {
-    /// `MSISDN`, `SHORT_CODE` or `ALPHA`.
+    /// Only `MSISDN`, `SHORT_CODE` or `ALPHA`.
     #[param(example = "MSISDN")]
-    pub identifier_class: String,
+    pub identifier_class: Option<String>,
     /// Only this operator's.
     #[param(example = "awcc")]
     pub operator_id: Option<String>,
@@ -95,7 +95,7 @@ pub async fn browse(
     let bound_to = [
         tenant.map_or("", |tenant| tenant.as_str()),
         "available",
-        filter.class.as_str(),
+        filter.class.map_or("", IdentifierClass::as_str),
         filter.operator.as_ref().map_or("", OperatorId::as_str),
         &filter.prefix,
         vanity,
@@ -109,8 +109,11 @@ pub async fn browse(
 
 fn filter(query: &BrowseQuery) -> Result<BrowseFilter, ApiError> {
     let refused = |parameter: &str, detail: &str| ApiError::malformed(detail).with("parameter", parameter);
-    let class = IdentifierClass::parse(&query.identifier_class)
-        .ok_or_else(|| refused("identifierClass", "identifierClass must be MSISDN, SHORT_CODE or ALPHA"))?;
+    let class = |text| {
+        let none = || refused("identifierClass", "identifierClass must be MSISDN, SHORT_CODE or ALPHA");
+        IdentifierClass::parse(text).ok_or_else(none)
+    };
+    let class = query.identifier_class.as_deref().map(class).transpose()?;
     let operator = query
         .operator_id
         .as_deref()
@@ -122,12 +125,17 @@ fn filter(query: &BrowseQuery) -> Result<BrowseFilter, ApiError> {
     Ok(BrowseFilter { class, operator, prefix, vanity: query.vanity })
 }
 
-/// The prefix as canonical keys begin. In a query string `+` reads as a space, so a space stands for it here.
-fn canonical_prefix(class: IdentifierClass, prefix: &str) -> Option<String> {
+/// The prefix as canonical keys begin, by its own shape where no class is named. In a query string `+` reads as a space, so a space stands for it here.
+fn canonical_prefix(class: Option<IdentifierClass>, prefix: &str) -> Option<String> {
     if prefix.is_empty() {
         return Some(String::new());
     }
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    let class = class.unwrap_or(match prefix.as_bytes() {
+        [b'+' | b' ', ..] => IdentifierClass::Msisdn,
+        _ if digits(prefix) => IdentifierClass::ShortCode,
+        _ => IdentifierClass::Alpha,
+    });
     let fits = prefix.len() <= PREFIX_MOST_CHARS;
     match class {
         IdentifierClass::Msisdn => {
@@ -160,7 +168,7 @@ mod tests {
             (IdentifierClass::Alpha, "b%", None),
             (IdentifierClass::Alpha, "", Some("")),
         ] {
-            assert_eq!(canonical_prefix(class, prefix).as_deref(), canonical, "{prefix:?}");
+            assert_eq!(canonical_prefix(Some(class), prefix).as_deref(), canonical, "{prefix:?}");
         }
     }
 }

@@ -17,7 +17,6 @@ use crate::http::guard::NumbersWriteOrAdmin;
 use crate::http::problem::{ApiError, Invalid};
 use crate::http::shapes::LeaseBody;
 use crate::operations::numbers::Ask;
-use crate::store::commit::Origin;
 use crate::store::idempotency::Answer;
 
 /// The longest statement of who acted, in characters.
@@ -59,22 +58,24 @@ pub async fn recall(
     body: JsonBody<RecallRequest>,
 ) -> Result<Response, ApiError> {
     let on_behalf_of = admin_or_tenant(&command.caller)?;
-    let origin = origin(&command.caller, body.value.actor_id.as_deref(), command.origin())?;
-    let ask = Ask::Recall { reason: reason(&command.caller, &body.value)? };
-    command.order_as(origin, &state, &body.sha256, number.identifier, on_behalf_of, ask, recall_answer).await
+    let ask = Ask::Recall {
+        stated_actor: stated_actor(&command.caller, body.value.actor_id.as_deref())?,
+        reason: reason(&command.caller, &body.value)?,
+    };
+    command.order(&state, &body.sha256, number.identifier, on_behalf_of, ask, recall_answer).await
 }
 
-/// Who acted, for the journal.
-fn origin(caller: &Caller, stated: Option<&str>, own: Origin) -> Result<Origin, ApiError> {
+/// Who acted, where an admin's system says that it was another than itself.
+fn stated_actor(caller: &Caller, stated: Option<&str>) -> Result<Option<String>, ApiError> {
     match stated {
-        None => Ok(own),
-        Some(stated) if stated == own.actor => Ok(own),
+        None => Ok(None),
+        Some(stated) if stated == caller.sub => Ok(None),
         Some(_) if !caller.may(Permission::NumberingAdmin) => Err(ApiError::forbidden(Permission::NumberingAdmin)),
         Some(stated) if stated.trim().is_empty() || stated.chars().count() > ACTOR_MOST_CHARS => {
             let detail = format!("must have 1 to {ACTOR_MOST_CHARS} characters");
             Err(ApiError::invalid(vec![Invalid { pointer: "/actorId".into(), detail }]))
         }
-        Some(stated) => Ok(Origin { actor: stated.to_owned(), ..own }),
+        Some(stated) => Ok(Some(stated.to_owned())),
     }
 }
 

@@ -60,7 +60,7 @@ impl Bench {
     pub(crate) async fn start() -> Self {
         let stack = SharedStack::from_env().unwrap();
         let databases = stack.databases();
-        databases.ensure_template(TEMPLATE, async |url| Ok(migrate(&url).await.map(drop)?)).await.unwrap();
+        databases.ensure_template(TEMPLATE, async |url| Ok(migrate(url).await.map(drop)?)).await.unwrap();
         let database = stack.take_part().await.unwrap().database;
         databases.create(&database, TEMPLATE).await.unwrap();
         Self::start_on(databases, &database).await

@@ -78,7 +78,7 @@ fn the_cool_down_is_90_days_30_days_none_and_365_days_for_vanity_after_recall_an
         (IdentifierClass::Alpha, true, 365),
     ] {
         let leased = number(class, State::Leased(Lease { vanity, ..lease("tenant-a", now() + days(1)) }));
-        let recall = Command::Recall { reason: RecallReason::RegulatorOrder(ticket()) };
+        let recall = Command::Recall { reason: RecallReason::RegulatorOrder(ticket()), stated_actor: None };
         let expire = Command::ExpireLease { lease_id: lease_id(LEASE) };
         for (command, at) in [(recall, now()), (expire, now() + days(1))] {
             let after = by_authority(&leased, &command, at).after;
@@ -95,7 +95,7 @@ fn a_recall_passes_recalled_in_the_same_commit() {
         [(IdentifierClass::Msisdn, StateName::Quarantine), (IdentifierClass::Alpha, StateName::Available)]
     {
         let leased = number(class, State::Leased(lease("tenant-a", now() + days(1))));
-        let recall = Command::Recall { reason: RecallReason::Abuse(ticket()) };
+        let recall = Command::Recall { reason: RecallReason::Abuse(ticket()), stated_actor: None };
         let recalled = by_authority(&leased, &recall, now());
         let states: Vec<_> = recalled.steps.iter().map(|step| step.state).collect();
         assert_eq!(states, [StateName::Recalled, then]);
@@ -115,7 +115,7 @@ fn a_quarantine_ends_at_the_instant_it_was_said_to() {
 #[test]
 fn an_override_does_not_let_the_tenant_back_before_the_original_available_at() {
     let leased = msisdn(State::Leased(lease("tenant-a", now() + days(1))));
-    let recall = Command::Recall { reason: RecallReason::TenantInitiated(None) };
+    let recall = Command::Recall { reason: RecallReason::TenantInitiated(None), stated_actor: None };
     let recalled = by(&standing("tenant-a"), &leased, &recall, now()).unwrap().after;
     let overriding = Command::OverrideQuarantine { justification: "a wrong recall".into() };
     let overridden = by_authority(&recalled, &overriding, now() + days(1)).after;

@@ -236,7 +236,7 @@ fn command(state: &State, kind: &Asked, of_another: bool, id: u128) -> Command {
             may_bypass: *may_bypass,
             price: price(),
         },
-        Asked::Recall(reason) => Command::Recall { reason: reason.clone() },
+        Asked::Recall(reason) => Command::Recall { reason: reason.clone(), stated_actor: None },
         Asked::Suspend => Command::Suspend,
         Asked::Reinstate => Command::Reinstate,
         Asked::SetAutoRenew { auto_renew } => Command::SetAutoRenew { lease_id: lease, auto_renew: *auto_renew },

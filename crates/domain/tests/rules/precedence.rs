@@ -183,10 +183,13 @@ fn refusals_of_release_come_in_order_and_a_suspended_tenant_may_let_go() {
 
 #[test]
 fn refusals_of_recall_come_in_order_and_a_suspended_tenant_may_give_back() {
-    let mut own = scene(State::Leased(own_lease()), Command::Recall { reason: RecallReason::TenantInitiated(None) });
+    let mut own = scene(
+        State::Leased(own_lease()),
+        Command::Recall { reason: RecallReason::TenantInitiated(None), stated_actor: None },
+    );
     own.standing.status = TenantStatus::Suspended;
     let for_abuse = cause(Rank::Permission, "FORBIDDEN", |scene| {
-        scene.command = Command::Recall { reason: RecallReason::Abuse(ticket()) };
+        scene.command = Command::Recall { reason: RecallReason::Abuse(ticket()), stated_actor: None };
     });
     check(&own, &[for_abuse, NOT_LEASED, OTHERS_LEASE]);
 }

@@ -70,8 +70,14 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("release", Command::Release),
         ("lease", lease(false)),
         ("lease with bypass", lease(true)),
-        ("recall as TENANT_INITIATED", Command::Recall { reason: RecallReason::TenantInitiated(None) }),
-        ("recall as REGULATOR_ORDER", Command::Recall { reason: RecallReason::RegulatorOrder(ticket()) }),
+        (
+            "recall as TENANT_INITIATED",
+            Command::Recall { reason: RecallReason::TenantInitiated(None), stated_actor: None },
+        ),
+        (
+            "recall as REGULATOR_ORDER",
+            Command::Recall { reason: RecallReason::RegulatorOrder(ticket()), stated_actor: None },
+        ),
         ("suspend", Command::Suspend),
         ("reinstate", Command::Reinstate),
         ("set auto-renew", Command::SetAutoRenew { lease_id: lease_id(LEASE), auto_renew: true }),
