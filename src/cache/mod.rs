@@ -12,7 +12,6 @@
 //! A cache in the process itself belongs here too, between a caller and `snapshots`; so does the watermark of the journal's
 //! tail, beside `suspended`, which is read in the same poll and trusted for as long.
 
-mod boot_time;
 mod breaker;
 mod redis;
 mod snapshots;
@@ -25,7 +24,6 @@ use jiff::Timestamp;
 use numbering_domain::Transition;
 use tokio_util::sync::CancellationToken;
 
-pub use boot_time::BootTime;
 pub use redis::{LinkError, RedisLink};
 pub use snapshots::Snapshots;
 pub use suspended::{Suspended, TRUSTED_FOR, Trusted};

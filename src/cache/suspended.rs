@@ -14,7 +14,7 @@ use numbering_domain::TenantId;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::BootTime;
+use crate::boot_clock::BootInstant;
 use crate::store::Store;
 use crate::store::snapshot::SuspendedTenants;
 
@@ -35,7 +35,7 @@ pub struct Suspended {
 
 #[derive(Debug)]
 struct Answered {
-    asked_at: BootTime,
+    asked_at: BootInstant,
     answer: SuspendedTenants,
 }
 
@@ -65,7 +65,15 @@ impl Suspended {
     /// What is known, where it is fresh enough.
     #[must_use]
     pub fn trusted(&self) -> Option<Trusted> {
-        self.trusted_at(BootTime::now())
+        let answered = self.last.load_full()?;
+        let age = answered.asked_at.elapsed();
+        if age >= TRUSTED_FOR {
+            return None;
+        }
+        // The database read its clock after it was asked, so that this is not early.
+        let age = SignedDuration::try_from(age).ok()?;
+        let now = answered.answer.now.checked_add(age).ok()?;
+        Some(Trusted { answered, now })
     }
 
     /// Asks PostgreSQL over and over, until told to stop.
@@ -79,7 +87,7 @@ impl Suspended {
         let mut answering = true;
         loop {
             ticks.tick().await;
-            let asked_at = BootTime::now();
+            let asked_at = BootInstant::now();
             let answer = store.suspended_tenants(POLL_LIMIT).await;
             if answer.is_ok() != answering {
                 answering = answer.is_ok();
@@ -94,20 +102,8 @@ impl Suspended {
         }
     }
 
-    fn learn(&self, asked_at: BootTime, answer: SuspendedTenants) {
+    fn learn(&self, asked_at: BootInstant, answer: SuspendedTenants) {
         self.last.store(Some(Arc::new(Answered { asked_at, answer })));
-    }
-
-    fn trusted_at(&self, moment: BootTime) -> Option<Trusted> {
-        let answered = self.last.load_full()?;
-        let age = moment.since(answered.asked_at);
-        if age >= TRUSTED_FOR {
-            return None;
-        }
-        // The database read its clock after it was asked, so that this is not early.
-        let age = SignedDuration::try_from(age).ok()?;
-        let now = answered.answer.now.checked_add(age).ok()?;
-        Some(Trusted { answered, now })
     }
 }
 
@@ -126,7 +122,7 @@ mod tests {
     fn nothing_is_trusted_before_the_first_poll_or_after_its_time() {
         let suspended = Suspended::default();
         assert!(suspended.trusted().is_none());
-        suspended.learn(BootTime::now(), answer(&[]));
+        suspended.learn(BootInstant::now(), answer(&[]));
         assert!(suspended.trusted().is_some());
         std::thread::sleep(TRUSTED_FOR);
         assert!(suspended.trusted().is_none());
@@ -135,7 +131,7 @@ mod tests {
     #[test]
     fn the_database_s_clock_goes_on_between_polls_and_is_never_early() {
         let suspended = Suspended::default();
-        let asked_at = BootTime::now();
+        let asked_at = BootInstant::now();
         std::thread::sleep(Duration::from_millis(5));
         suspended.learn(asked_at, answer(&["tenant-b"]));
         let trusted = suspended.trusted().unwrap();

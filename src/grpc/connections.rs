@@ -26,6 +26,9 @@ use crate::telemetry::Metrics;
 /// How long a client may take from connecting to its first call, TLS and all.
 const FIRST_CALL_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long a client that made no call may take over its goodbye.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// How often a silent client is asked for a sign of life, and how long it may take over it.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
@@ -148,15 +151,9 @@ impl Connections {
         };
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = async {
-                tokio::select! {
-                    () = no_call => {}
-                    () = sleep(self.longest) => {}
-                    () = closing.cancelled() => {}
-                }
-            } => {
+            drain = self.time_to_go(no_call, closing) => {
                 connection.as_mut().graceful_shutdown();
-                timeout(self.drain, connection).await.unwrap_or_else(|_| {
+                timeout(drain, connection).await.unwrap_or_else(|_| {
                     tracing::debug!("a connection was closed with calls under way: its time to drain was over");
                     Ok(())
                 })
@@ -164,6 +161,15 @@ impl Connections {
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
+        }
+    }
+
+    /// Waits until a connection should be asked to go, and gives how long what is under way on it may take.
+    async fn time_to_go(&self, no_call: impl Future<Output = ()>, closing: &CancellationToken) -> Duration {
+        tokio::select! {
+            () = no_call => FAREWELL,
+            () = sleep(self.longest) => self.drain,
+            () = closing.cancelled() => self.drain,
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::http::Readiness;
 /// How often readiness is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// The server as a whole, and the service by its name.
-const NAMES: [&str; 2] = ["", SERVICE_NAME];
+/// The service by its name, then the server as a whole: who sees the second may rely on the first.
+const NAMES: [&str; 2] = [SERVICE_NAME, ""];
 
 /// Tells of every change of readiness.
 pub(super) async fn follow(health: &HealthReporter, readiness: &Readiness) -> Infallible {
