@@ -7,7 +7,7 @@ use async_nats::connection::State;
 use async_nats::jetstream::context::{ContextBuilder, CreateStreamError, PublishError, PublishErrorKind};
 use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
-use async_nats::{Client, ConnectError, ConnectOptions, Event};
+use async_nats::{Client, ConnectError, ConnectOptions, Event, ServerAddr};
 
 /// The stream that keeps every event.
 pub const STREAM: &str = "NUMBERING";
@@ -29,7 +29,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// # Errors
 /// [`ConnectError`] where the URL is not usable.
 pub async fn connect(url: &str) -> Result<Client, ConnectError> {
-    ConnectOptions::new()
+    credentials(url)
         .name("numbering")
         .retry_on_initial_connect()
         .max_reconnects(None)
@@ -47,6 +47,34 @@ pub async fn connect(url: &str) -> Result<Client, ConnectError> {
         })
         .connect(url)
         .await
+}
+
+/// Options with the credentials of the URL, which the client does not read from it: user and password, or a token.
+fn credentials(url: &str) -> ConnectOptions {
+    // What is no URL is refused when it is connected to.
+    let Ok(address) = url.parse::<ServerAddr>() else { return ConnectOptions::new() };
+    let user = address.username().map(percent_decoded);
+    let password = address.password().map(percent_decoded);
+    match (user, password) {
+        (Some(user), Some(password)) => ConnectOptions::with_user_and_password(user, password),
+        (Some(token), None) => ConnectOptions::with_token(token),
+        (None, _) => ConnectOptions::new(),
+    }
+}
+
+/// A part of a URL as it is meant; what is not percent-encoded UTF-8 is meant as it stands.
+fn percent_decoded(text: &str) -> String {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let escaped = digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2))).filter(|_| *byte == b'%');
+        let value = escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        decoded.push(value.unwrap_or(*byte));
+        at += if value.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
 }
 
 /// Publishing over `client`, with up to `in_flight` events not yet acknowledged, each given `ack_timeout`.
@@ -83,4 +111,18 @@ pub(super) fn is_refusal_of_the_event(error: &PublishError) -> bool {
         .source()
         .and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>())
         .is_some_and(|refused| refused.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_taken_as_they_are_meant() {
+        for (written, meant) in
+            [("plain", "plain"), ("p%40ss%2Fword", "p@ss/word"), ("100%", "100%"), ("%ff", "%ff"), ("a%2", "a%2")]
+        {
+            assert_eq!(percent_decoded(written), meant);
+        }
+    }
 }

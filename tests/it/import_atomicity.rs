@@ -10,7 +10,7 @@ use crate::support::blocks::{IMPORT, Signer, numbers};
 
 /// How long anything here may take.
 const PATIENCE: Duration = Duration::from_mins(1);
-const ROWS: u32 = 200_000;
+const ROWS: u32 = 100_000;
 
 /// A replica in a process of its own.
 struct Victim {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::{ConnectOptions, ServerAddr, jetstream};
 use futures_util::StreamExt;
 use serde_json::Value;
 
@@ -21,9 +21,16 @@ pub(crate) struct Received {
     pub(crate) event: Value,
 }
 
+/// The client reads no credentials from a URL by itself, and each test has an account of its own.
+async fn connect(nats_url: &str) -> async_nats::Client {
+    let address: ServerAddr = nats_url.parse().unwrap();
+    let (user, password) = (address.username().unwrap(), address.password().unwrap());
+    ConnectOptions::with_user_and_password(user.into(), password.into()).connect(address).await.unwrap()
+}
+
 /// The first `count` events of the stream, in its order.
 pub(crate) async fn first(nats_url: &str, count: usize) -> Vec<Received> {
-    let client = async_nats::connect(nats_url).await.unwrap();
+    let client = connect(nats_url).await;
     let jetstream = jetstream::new(client);
     let stream = jetstream.get_stream("NUMBERING").await.unwrap();
     let settings = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
