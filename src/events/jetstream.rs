@@ -49,9 +49,17 @@ pub async fn connect(url: &str) -> Result<Client, ConnectError> {
         .await
 }
 
-/// Publishing over `client`, with up to `in_flight` events not yet acknowledged, each given `ack_timeout`.
+/// Acknowledgements that are given up on keep their place until they time out. There is room for those of so many waves,
+/// so that events need not wait for them when NATS is back.
+const ABANDONED_WAVES: usize = 16;
+
+/// Publishing over `client`, by callers that keep to `in_flight` events not yet acknowledged, each given `ack_timeout`.
 pub(super) fn context(client: Client, in_flight: usize, ack_timeout: Duration) -> Context {
-    ContextBuilder::new().timeout(ack_timeout).ack_timeout(ack_timeout).max_ack_inflight(in_flight).build(client)
+    ContextBuilder::new()
+        .timeout(ack_timeout)
+        .ack_timeout(ack_timeout)
+        .max_ack_inflight(in_flight.saturating_mul(ABANDONED_WAVES))
+        .build(client)
 }
 
 /// Whether NATS can be reached right now.
