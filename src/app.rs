@@ -202,7 +202,8 @@ pub(crate) fn import_settings(config: &Config) -> ImportSettings {
     }
 }
 
-fn store_settings(config: &Config) -> StoreSettings {
+/// How the configuration says to reach the database.
+pub(crate) fn store_settings(config: &Config) -> StoreSettings {
     let database = &config.database;
     StoreSettings {
         url: database.url.as_str().to_owned(),

@@ -6,6 +6,7 @@
 mod block;
 mod dev;
 mod doctor;
+mod events;
 mod keys;
 mod migrate;
 mod openapi;
@@ -48,6 +49,9 @@ enum Command {
     /// Blocks of numbers from operators
     #[command(subcommand)]
     Block(block::Command),
+    /// Events that were published
+    #[command(subcommand)]
+    Events(events::Command),
     /// Say what is wrong with an installation
     Doctor(doctor::Args),
     /// Print the `OpenAPI` document
@@ -82,6 +86,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Token(args) => done(token::run(&args)),
             Command::Keys(command) => done(keys::run(&command)),
             Command::Block(command) => done(block::run(&command)),
+            Command::Events(command) => done(events::run(&command).await),
             Command::Doctor(args) => doctor::run(&args).await,
             Command::Openapi => done(openapi::run()),
             Command::Stack(args) => stack::run(&args).await,
@@ -103,7 +108,7 @@ fn told(error: &anyhow::Error) -> String {
     lines.join("\n")
 }
 
-/// Where `serve`, `migrate` and `doctor` find the configuration.
+/// Where `serve`, `migrate`, `events` and `doctor` find the configuration.
 #[derive(Debug, clap::Args)]
 struct ConfigArgs {
     /// The configuration file (TOML); `NUMBERING_*` in the environment overrides it

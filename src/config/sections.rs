@@ -210,7 +210,7 @@ section! {
         /// The most connections of one replica.
         pool_size: usize = 16,
         /// How long to wait for a free connection.
-        acquire_timeout: Period = Period::from_secs(2),
+        acquire_timeout: Period = Period::from_secs(5),
         /// How long a statement waits for a lock.
         lock_timeout: Period = Period::from_secs(2),
         /// How long a statement runs.

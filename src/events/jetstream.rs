@@ -8,6 +8,7 @@ use async_nats::jetstream::context::{ContextBuilder, CreateStreamError, PublishE
 use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
 use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{Client, ConnectError, ConnectOptions, Event, ServerAddr};
+use percent_encoding::percent_decode_str;
 
 /// The stream that keeps every event.
 pub const STREAM: &str = "NUMBERING";
@@ -62,24 +63,22 @@ fn credentials(url: &str) -> ConnectOptions {
     }
 }
 
-/// A part of a URL as it is meant; what is not percent-encoded UTF-8 is meant as it stands.
+/// A part of a URL as it is meant.
 fn percent_decoded(text: &str) -> String {
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let escaped = digit(bytes.get(at + 1)).zip(digit(bytes.get(at + 2))).filter(|_| *byte == b'%');
-        let value = escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
-        decoded.push(value.unwrap_or(*byte));
-        at += if value.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// Publishing over `client`, with up to `in_flight` events not yet acknowledged, each given `ack_timeout`.
+/// Acknowledgements that are given up on keep their place until they time out. There is room for those of so many waves,
+/// so that events need not wait for them when NATS is back.
+const ABANDONED_WAVES: usize = 16;
+
+/// Publishing over `client`, by callers that keep to `in_flight` events not yet acknowledged, each given `ack_timeout`.
 pub(super) fn context(client: Client, in_flight: usize, ack_timeout: Duration) -> Context {
-    ContextBuilder::new().timeout(ack_timeout).ack_timeout(ack_timeout).max_ack_inflight(in_flight).build(client)
+    ContextBuilder::new()
+        .timeout(ack_timeout)
+        .ack_timeout(ack_timeout)
+        .max_ack_inflight(in_flight.saturating_mul(ABANDONED_WAVES))
+        .build(client)
 }
 
 /// Whether NATS can be reached right now.

@@ -205,11 +205,12 @@ impl Relay {
         Ok(made.await.map_err(|_| RelayError::TermOver)??)
     }
 
-    /// Waits for the next commit of this replica, or to look for those of others.
-    async fn idle(&self, rest: bool, stop: &CancellationToken) {
+    /// A short rest while there is traffic; else waits for the next commit of this replica, or to look for those of
+    /// others.
+    async fn idle(&self, traffic: bool, stop: &CancellationToken) {
         let woken = async {
-            if rest {
-                sleep(REST).await;
+            if traffic {
+                return sleep(REST).await;
             }
             tokio::select! { () = self.committed.notified() => {}, () = sleep(self.settings.poll) => {} }
         };
@@ -289,7 +290,8 @@ impl Relay {
             held_back.refused(subject, now);
         }
         if !published.acknowledged.is_empty() {
-            self.store.settle_published(leadership, &published.acknowledged).await?;
+            let settled = self.store.settle_published(leadership, &published.acknowledged);
+            timeout(self.settings.leadership, settled).await.map_err(|_| RelayError::TermOver)??;
         }
         Ok(())
     }

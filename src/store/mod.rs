@@ -148,7 +148,7 @@ impl Store {
             .build()
             .map_err(|error| StoreError::Settings(error.to_string()))?;
         // A statement that PostgreSQL itself would have ended by then has met a server that does not answer.
-        Ok(Self { pool, patience: settings.statement_timeout + settings.lock_timeout })
+        Ok(Self { pool, patience: settings.acquire_timeout + settings.statement_timeout })
     }
 
     pub(crate) async fn connection(&self) -> Result<Object, StoreError> {

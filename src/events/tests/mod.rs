@@ -1,8 +1,10 @@
 //! The relay against a real PostgreSQL and a real NATS server, which each test starts for itself, because it stops them.
 
+mod asyncapi;
 mod leadership;
 mod outbox;
 mod relay;
+mod schema;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

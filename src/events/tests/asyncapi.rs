@@ -1,0 +1,255 @@
+//! `docs/events/asyncapi.yaml` against what is really sent: one of each event, made as the service makes it.
+
+use std::collections::BTreeSet;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use numbering_domain::transition::decide;
+use numbering_domain::{
+    Acting, BlockId, Command, Identifier, IdentifierClass, LeaseId, Number, NumberingPlan, OperatorId, PerCounter,
+    Policy, Price, RecallReason, ReservationId, State, TenantId, TenantStanding, TenantStatus, Term, TicketId,
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::schema::Document;
+use super::*;
+use crate::events::catalogue::PUBLISHED_TYPES;
+use crate::events::cloudevents::CloudEvent;
+use crate::events::payload;
+use crate::events::relay::ROLE;
+use crate::operations::blocks::{Blocks, ImportError, ImportSettings, InventoryItem, Purpose, Upload};
+use crate::store::commit::Origin;
+use crate::store::outbox::OutboxEntry;
+use crate::telemetry::Metrics;
+
+/// A number in a tenant's hands, and what each step of it published.
+struct Life {
+    number: Number,
+    tenant: TenantStanding,
+    policy: Policy,
+    now: jiff::Timestamp,
+    events: Vec<OutboxEntry>,
+}
+
+impl Life {
+    fn new(class: IdentifierClass, key: &str, shown: &str) -> Self {
+        let number = Number {
+            identifier: Identifier::from_canonical(class, key),
+            shown: shown.into(),
+            operator: (class == IdentifierClass::Msisdn).then(|| OperatorId::parse("awcc").unwrap()),
+            block: Some(BlockId(Uuid::now_v7())),
+            vanity_eligible: true,
+            price_tier: "standard".to_owned(),
+            valid_from: None,
+            version: 0,
+            state: State::Available,
+            bars: Vec::new(),
+        };
+        let plenty = PerCounter { msisdn: 9, short_code: 9, alpha: 9, reservations: 9, holds: 9 };
+        let tenant = TenantStanding {
+            tenant: TenantId::parse("tenant-a").unwrap(),
+            plan: "starter".to_owned(),
+            status: TenantStatus::Active,
+            revision: 1,
+            operator_allowlist: None,
+            limits: plenty,
+            used: PerCounter::default(),
+        };
+        let now = "2026-04-20T08:00:00.123456Z".parse().unwrap();
+        Self { number, tenant, policy: Policy::default(), now, events: Vec::new() }
+    }
+
+    fn by_tenant(&mut self, command: &Command) {
+        let transition = decide(&self.number, Acting::Tenant(&self.tenant), command, &self.policy, self.now).unwrap();
+        self.publish(&transition);
+    }
+
+    fn by_authority(&mut self, command: &Command) {
+        let transition = decide(&self.number, Acting::Authority, command, &self.policy, self.now).unwrap();
+        self.publish(&transition);
+    }
+
+    fn publish(&mut self, transition: &numbering_domain::Transition) {
+        self.number = transition.after.clone();
+        for step in &transition.steps {
+            let data = payload::data(step, &transition.after);
+            assert_eq!(data["version"], step.version);
+            self.events.push(entry(step.event.type_name(), &self.number.shown, self.now, &data));
+        }
+    }
+
+    /// Lets time pass to the number's next deadline.
+    fn pass_deadline(&mut self) {
+        self.now = self.number.state.deadline().unwrap();
+    }
+
+    fn lease_id(&self) -> LeaseId {
+        self.number.state.lease().unwrap().lease_id
+    }
+
+    fn reservation_id(&self) -> ReservationId {
+        match &self.number.state {
+            State::Reserved(claim) | State::Held(claim) => claim.reservation_id,
+            state => panic!("{state:?}"),
+        }
+    }
+
+    fn reserve(&mut self) {
+        self.by_tenant(&Command::Reserve { reservation_id: ReservationId(Uuid::now_v7()) });
+    }
+
+    fn lease(&mut self, auto_renew: bool) {
+        self.by_tenant(&Command::Lease {
+            lease_id: LeaseId(Uuid::now_v7()),
+            term: Term::parse("6m", false).unwrap(),
+            auto_renew,
+            vanity: false,
+            may_bypass: false,
+            price: price(),
+        });
+    }
+}
+
+fn price() -> Price {
+    Price { amount: "2.5000".parse().unwrap(), currency: "USD".to_owned(), per: "month".to_owned() }
+}
+
+fn entry(event_type: &str, about: &str, at: jiff::Timestamp, data: &Value) -> OutboxEntry {
+    OutboxEntry {
+        subject: about.to_owned(),
+        seq: 1,
+        event_id: Uuid::now_v7(),
+        event_type: event_type.to_owned(),
+        about: about.to_owned(),
+        at,
+        data: serde_json::value::to_raw_value(data).unwrap(),
+    }
+}
+
+/// Everything that can happen to a number, as the state table decides it.
+fn lives() -> Vec<OutboxEntry> {
+    let mut life = Life::new(IdentifierClass::Msisdn, "+93701234567", "+93701234567");
+    life.reserve();
+    life.by_tenant(&Command::Release);
+    life.reserve();
+    let reservation_id = life.reservation_id();
+    life.pass_deadline();
+    life.by_authority(&Command::ExpireReservation { reservation_id });
+    life.reserve();
+    life.by_tenant(&Command::Hold);
+    life.lease(true);
+    life.by_authority(&Command::Suspend);
+    life.by_authority(&Command::Reinstate);
+    life.now =
+        life.number.state.lease().unwrap().effective_until.checked_sub(jiff::SignedDuration::from_hours(1)).unwrap();
+    life.tenant.limits.msisdn = 0;
+    life.tenant.used.msisdn = 1;
+    let (lease_id, renewed_lease_id) = (life.lease_id(), LeaseId(Uuid::now_v7()));
+    life.by_tenant(&Command::Renew { lease_id, renewed_lease_id, price: price() });
+    life.by_tenant(&Command::SetAutoRenew { lease_id: renewed_lease_id, auto_renew: false });
+    life.by_authority(&Command::Recall {
+        reason: RecallReason::Abuse(TicketId::parse("ABUSE-7").unwrap()),
+        stated_actor: Some("abuse-desk".to_owned()),
+    });
+    life.by_authority(&Command::OverrideQuarantine { justification: "The regulator withdrew its order.".to_owned() });
+    let mut events = life.events;
+
+    let mut life = Life::new(IdentifierClass::Alpha, "MY BANK", "My Bank");
+    life.reserve();
+    life.lease(false);
+    life.by_tenant(&Command::Recall { reason: RecallReason::TenantInitiated(None), stated_actor: None });
+    events.append(&mut life.events);
+
+    let mut life = Life::new(IdentifierClass::ShortCode, "4455", "4455");
+    life.reserve();
+    life.lease(false);
+    let lease_id = life.lease_id();
+    life.pass_deadline();
+    life.by_authority(&Command::ExpireLease { lease_id });
+    life.pass_deadline();
+    life.by_authority(&Command::EndQuarantine);
+    events.append(&mut life.events);
+    events
+}
+
+/// What is published about blocks and tenants, read from the outbox: quotas, items taken in by hand, and a file that no key
+/// signed.
+async fn of_blocks_and_tenants() -> Vec<OutboxEntry> {
+    let servers = Servers::start().await;
+    let store = servers.store();
+    let origin = Origin { actor: "admin".into(), request_id: "1".into() };
+
+    let tenant = TenantId::parse("tenant-a").unwrap();
+    store.meet_tenant(&tenant, "starter").await.unwrap();
+    let quotas = PerCounter { msisdn: Some(Some(7)), ..PerCounter::default() };
+    assert!(store.put_quotas(&tenant, &quotas, &origin).await.unwrap());
+
+    let blocks = blocks(store.clone());
+    let item = InventoryItem { identifier: "4455".to_owned(), ..InventoryItem::default() };
+    blocks.add_inventory(vec![item], origin.clone(), None).await.unwrap();
+    let operator = OperatorId::parse("awcc").unwrap();
+    store.put_operator(&operator, "AWCC", &["+9370".to_owned()], &origin).await.unwrap();
+    let mut file = blocks.spool().await.unwrap();
+    file.write(b"msisdn\n+93701234567\n").await.unwrap();
+    let (signature, file) = (BASE64_STANDARD.encode([0; 64]), file.finish().await.unwrap());
+    let upload = Upload { operator: operator.clone(), key: None, signature, file };
+    let refused = blocks.import(blocks.slot().unwrap(), upload, Purpose::Import, origin.clone(), None).await;
+    assert!(matches!(refused, Err(ImportError::SignatureInvalid { .. })), "{refused:?}");
+
+    let held = store.acquire_leadership(ROLE, Uuid::now_v7(), TERM).await.unwrap().unwrap();
+    store.next_outbox_wave(&held, TERM, 100, &[]).await.unwrap().unwrap().entries
+}
+
+/// Imports as `config.default.toml` has them.
+fn blocks(store: Store) -> Blocks {
+    let plan = NumberingPlan { country_code: "93".to_owned(), national_digits: 9, never_leasable: BTreeSet::new() };
+    let settings =
+        ImportSettings { max_file_bytes: 1_000_000, max_line_bytes: 1_000, timeout: PATIENCE, spool_dir: None };
+    Blocks::new(store, Arc::new(plan), settings, Arc::new(Metrics::default()), Arc::new(Notify::new()))
+}
+
+#[tokio::test]
+async fn every_event_is_as_the_document_says() {
+    let document = Document::read();
+    let mut sent = BTreeSet::new();
+    for entry in lives().into_iter().chain(of_blocks_and_tenants().await) {
+        let event: Value = serde_json::from_slice(&CloudEvent::new(&entry, "/numbering").encode().unwrap()).unwrap();
+        let faults = document.faults(&entry.event_type, &event);
+        assert!(faults.is_empty(), "{}: {faults:#?}\n{event:#}", entry.event_type);
+        sent.insert(entry.event_type);
+    }
+    let unsent: Vec<&str> = PUBLISHED_TYPES.into_iter().filter(|published| !sent.contains(*published)).collect();
+    assert!(unsent.is_empty(), "not tried here: {unsent:?}");
+}
+
+#[test]
+fn the_document_has_the_events_that_are_published_and_no_others() {
+    let document = Document::read();
+    let published: BTreeSet<&str> = PUBLISHED_TYPES.into_iter().collect();
+    assert_eq!(published.len(), PUBLISHED_TYPES.len());
+    assert_eq!(document.addresses(), published);
+    for operation in ["channel", "action"] {
+        assert_eq!(document.operations(operation).len(), published.len(), "an operation for each, with {operation}");
+    }
+    assert!(lives().iter().all(|entry| published.contains(entry.event_type.as_str())));
+}
+
+#[test]
+fn the_check_finds_what_is_missing_wrong_or_undocumented() {
+    let document = Document::read();
+    let entry = lives().remove(0);
+    let event = serde_json::to_value(CloudEvent::new(&entry, "/numbering")).unwrap();
+    let faults = |change: fn(&mut Value)| {
+        let mut changed = event.clone();
+        change(&mut changed);
+        document.faults(&entry.event_type, &changed)
+    };
+    assert!(faults(|_| {}).is_empty());
+    assert_eq!(faults(|event| event["data"]["kind"] = json!("RENT")).len(), 1);
+    assert_eq!(faults(|event| event["data"]["version"] = json!(0)).len(), 1);
+    assert_eq!(faults(|event| event["data"]["new"] = json!(1)).len(), 1);
+    assert_eq!(faults(|event| event["time"] = json!("yesterday")).len(), 1);
+    assert_eq!(faults(|event| event["type"] = json!("numbering.lease.created")).len(), 1);
+    assert_eq!(faults(|event| drop(event["data"].as_object_mut().unwrap().remove("tenantId"))).len(), 1);
+}
