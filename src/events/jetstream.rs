@@ -63,9 +63,9 @@ fn credentials(url: &str) -> ConnectOptions {
     }
 }
 
-/// A part of a URL as it is meant.
+/// A part of a URL as it is meant; what is not percent-encoded UTF-8 is meant as it stands.
 fn percent_decoded(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
+    percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_owned(), Into::into)
 }
 
 /// Acknowledgements that are given up on keep their place until they time out. There is room for those of so many waves,
