@@ -85,7 +85,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Command::Migrate(args) => done(migrate::run(&args).await),
             Command::Token(args) => done(token::run(&args)),
             Command::Keys(command) => done(keys::run(&command)),
-            Command::Block(command) => done(block::run(&command)),
+            Command::Block(command) => done(block::run(&command).await),
             Command::Events(command) => done(events::run(&command).await),
             Command::Doctor(args) => doctor::run(&args).await,
             Command::Openapi => done(openapi::run()),

@@ -1,8 +1,10 @@
 //! How numbers come into the inventory: staged by binary COPY, then inserted by one statement, in one transaction with
 //! the block, its rejects, its journal entry and its event (US-NUM-001).
 //!
-//! What must stay true: all of it commits or none; numbers are inserted in the order of their identifiers, so that two
-//! imports of the same numbers wait for each other and never deadlock; memory does not grow with the file.
+//! What must stay true: all of it commits or none; memory does not grow with the file; and numbers are inserted here alone,
+//! by one transaction at a time for each [`Source`], so that what the inventory lacks at its look it still lacks at its
+//! insert. (`ON CONFLICT DO NOTHING` would do without that lock, and costs a quarter more: each row is looked up, inserted
+//! speculatively, and confirmed.)
 
 use std::pin::pin;
 use std::time::Duration;
@@ -32,11 +34,15 @@ pub struct NewNumber<'a> {
     pub valid_from: Option<Timestamp>,
 }
 
+/// The tier of a number that names none; the default of the table, too.
+pub const DEFAULT_PRICE_TIER: &str = "standard";
+
 /// Rows on their way to the staging table, in the format of binary COPY.
 #[derive(Debug, Default)]
 pub struct StagedRows {
     buffer: BytesMut,
     rejected: i64,
+    range: Range,
 }
 
 /// Rows that go to the database together.
@@ -44,6 +50,33 @@ pub struct StagedRows {
 pub struct StagedChunk {
     bytes: Bytes,
     rejected: i64,
+    range: Range,
+}
+
+/// The first and last of some identifiers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Range(Option<(String, String)>);
+
+impl Range {
+    fn include(&mut self, identifier: &str) {
+        match &mut self.0 {
+            None => self.0 = Some((identifier.to_owned(), identifier.to_owned())),
+            Some((first, last)) => {
+                if identifier < first.as_str() {
+                    identifier.clone_into(first);
+                } else if identifier > last.as_str() {
+                    identifier.clone_into(last);
+                }
+            }
+        }
+    }
+
+    fn include_all(&mut self, other: &Self) {
+        if let Some((first, last)) = &other.0 {
+            self.include(first);
+            self.include(last);
+        }
+    }
 }
 
 const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -57,22 +90,24 @@ impl StagedRows {
     /// With room for so many bytes.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { buffer: BytesMut::with_capacity(bytes), rejected: 0 }
+        Self { buffer: BytesMut::with_capacity(bytes), ..Self::default() }
     }
 
     /// Adds a number that is to come in. Of equal identifiers the one with the smallest line does.
     pub fn number(&mut self, line: u64, number: &NewNumber<'_>) {
         let identifier = &number.registered.identifier;
+        self.range.include(identifier.key());
         self.begin(line);
         self.text(identifier.key());
-        self.text(identifier.class().as_str());
-        if identifier.class() == IdentifierClass::Alpha {
-            self.text(&number.registered.shown);
+        // What most rows have alike is NULL in the staging table, and filled in by the insert.
+        self.text_or_null((identifier.class() != IdentifierClass::Msisdn).then_some(identifier.class().as_str()));
+        self.text_or_null((identifier.class() == IdentifierClass::Alpha).then_some(&number.registered.shown));
+        if number.vanity_eligible {
+            self.field(&[1]);
         } else {
             self.null();
         }
-        self.field(&[u8::from(number.vanity_eligible)]);
-        self.text(number.price_tier);
+        self.text_or_null(Some(number.price_tier).filter(|tier| *tier != DEFAULT_PRICE_TIER));
         match number.valid_from {
             Some(at) => self.field(&(at.as_microsecond() - POSTGRES_EPOCH_MICROSECONDS).to_be_bytes()),
             None => self.null(),
@@ -107,12 +142,23 @@ impl StagedRows {
     /// Takes what is waiting.
     #[must_use]
     pub fn take(&mut self) -> StagedChunk {
-        StagedChunk { bytes: self.buffer.split().freeze(), rejected: std::mem::take(&mut self.rejected) }
+        StagedChunk {
+            bytes: self.buffer.split().freeze(),
+            rejected: std::mem::take(&mut self.rejected),
+            range: std::mem::take(&mut self.range),
+        }
     }
 
     fn begin(&mut self, line: u64) {
         self.buffer.put_i16(COLUMNS);
         self.field(&line.to_be_bytes());
+    }
+
+    fn text_or_null(&mut self, text: Option<&str>) {
+        match text {
+            Some(text) => self.text(text),
+            None => self.null(),
+        }
     }
 
     fn text(&mut self, text: &str) {
@@ -139,6 +185,15 @@ pub struct SignedFile {
     pub key: SigningKeyId,
     /// The file's SHA-256 in hexadecimal.
     pub sha256: String,
+}
+
+/// What numbers come from. The two never bring the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Mobile numbers, from the files of operators.
+    Files = 1,
+    /// Short codes and alphanumeric sender IDs, from an admin's hand.
+    Inventory = 2,
 }
 
 /// A block about to come in.
@@ -204,13 +259,22 @@ impl Store {
         if let Ending::Commit(Some((claim, _))) = &ending {
             claim.hold(&transaction).await?;
         }
+        let source = if block.file.is_some() { Source::Files } else { Source::Inventory };
+        transaction.query(include_str!("import_lock.sql"), &[&(source as i32)]).await?;
         transaction.batch_execute(include_str!("import_stage.sql")).await?;
         let sink = transaction.copy_in(include_str!("import_copy.sql")).await?;
-        let (staged, invalid) = stage(sink, rows).await?;
-        let operator = block.file.as_ref().map(|file| file.operator.as_str());
-        let inserted =
-            transaction.execute(include_str!("import_numbers.sql"), &[&operator, &block.block.0]).await.map(signed)?;
-        let counts = Counts { inserted, duplicates: signed(staged) - invalid - inserted, invalid };
+        let Staged { rows, rejected: invalid, range } = stage(sink, rows).await?;
+        let inserted = match range {
+            Range(None) => 0,
+            Range(Some((first, last))) => {
+                let operator = block.file.as_ref().map(|file| file.operator.as_str());
+                transaction
+                    .execute(include_str!("import_numbers.sql"), &[&operator, &block.block.0, &first, &last])
+                    .await
+                    .map(signed)?
+            }
+        };
+        let counts = Counts { inserted, duplicates: rows - invalid - inserted, invalid };
         if !record(&transaction, block, counts).await? {
             return Err(ImportFailure::KeyRevoked);
         }
@@ -245,22 +309,31 @@ impl Store {
     }
 }
 
-/// Sends the rows to the staging table; gives how many there were, and how many of them are rejects.
+/// What is in the staging table.
+struct Staged {
+    rows: i64,
+    rejected: i64,
+    range: Range,
+}
+
+/// Sends the rows to the staging table.
 async fn stage<E>(
     sink: CopyInSink<Bytes>,
     rows: impl Stream<Item = Result<StagedChunk, E>>,
-) -> Result<(u64, i64), ImportFailure<E>> {
+) -> Result<Staged, ImportFailure<E>> {
     let mut sink = pin!(sink);
     let mut rows = pin!(rows);
-    let mut rejected = 0;
+    let mut staged = Staged { rows: 0, rejected: 0, range: Range::default() };
     sink.feed(Bytes::from_static(COPY_HEADER)).await?;
     while let Some(chunk) = rows.next().await {
         let chunk = chunk.map_err(ImportFailure::Rows)?;
-        rejected += chunk.rejected;
+        staged.rejected += chunk.rejected;
+        staged.range.include_all(&chunk.range);
         sink.send(chunk.bytes).await?;
     }
     sink.send(Bytes::from_static(COPY_TRAILER)).await?;
-    Ok((sink.finish().await?, rejected))
+    staged.rows = signed(sink.finish().await?);
+    Ok(staged)
 }
 
 /// Writes the block, its journal entry and its event; `false` where its key has been revoked meanwhile.
@@ -315,6 +388,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_range_spans_all_that_it_includes() {
+        let mut range = Range::default();
+        for identifier in ["+93705", "+93701", "+93709", "+93704"] {
+            range.include(identifier);
+        }
+        let mut all = Range::default();
+        all.include_all(&Range::default());
+        all.include_all(&range);
+        assert_eq!(all, Range(Some(("+93701".into(), "+93709".into()))));
+    }
+
+    #[test]
     fn rows_are_written_as_binary_copy_wants_them() {
         let registered = RegisteredIdentifier {
             identifier: Identifier::from_canonical(IdentifierClass::Alpha, "MYBANK"),
@@ -366,6 +451,7 @@ mod tests {
             wanted.splice(at..at, COLUMNS.to_be_bytes());
         }
         assert_eq!((chunk.bytes.as_ref(), chunk.rejected), (wanted.as_slice(), 1));
+        assert_eq!(chunk.range, Range(Some(("MYBANK".into(), "MYBANK".into()))));
         assert!(rows.is_empty() && rows.take().rejected == 0);
     }
 }

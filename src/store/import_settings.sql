@@ -1,4 +1,4 @@
--- For this transaction: $1 milliseconds for each statement, for a lock (another import of the same numbers is waited for),
+-- For this transaction: $1 milliseconds for each statement, for a lock (another import is waited for),
 -- and between statements; and memory to sort with.
 SELECT set_config('statement_timeout', $1, true),
        set_config('lock_timeout', $1, true),

@@ -1,5 +1,5 @@
 -- What a file brings, before it is in the inventory: a number, or a row that was turned away, which has a reason.
--- `shown` is NULL where it is the identifier.
+-- What most rows have alike is NULL: the class MSISDN, the spelling of the identifier, not eligible as vanity, the tier standard.
 CREATE TEMPORARY TABLE import_rows (
     line             bigint NOT NULL,
     identifier       text COLLATE "C",

@@ -8,6 +8,7 @@ mod support;
 mod development;
 mod import;
 mod import_atomicity;
+mod import_command;
 mod inventory;
 mod lifecycle;
 mod operators;

@@ -1,5 +1,6 @@
-//! `numbering block …`: blocks of numbers, as an operator signs them.
+//! `numbering block …`: blocks of numbers, as an operator signs them and the desk brings them in.
 
+mod import;
 pub(in crate::cli) mod sign;
 
 /// What can be done with blocks.
@@ -7,10 +8,13 @@ pub(in crate::cli) mod sign;
 pub(super) enum Command {
     /// Print the signature of a block's file, base64
     Sign(sign::Args),
+    /// Bring a signed block into the inventory of a running service
+    Import(import::Args),
 }
 
-pub(super) fn run(command: &Command) -> anyhow::Result<()> {
+pub(super) async fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Sign(args) => sign::run(args),
+        Command::Import(args) => import::run(args).await,
     }
 }

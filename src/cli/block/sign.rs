@@ -9,6 +9,7 @@ use numbering_domain::OperatorId;
 
 use crate::cli::signing_key::SigningKey;
 use crate::cli::{print_out, read};
+use crate::operations::signature::{FileSha256, signed_message};
 
 /// What `block sign` can be told.
 #[derive(Debug, clap::Args)]
@@ -31,23 +32,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// The signature over a block's file, base64, as an import takes it.
 pub(in crate::cli) fn signature(key: &SigningKey, operator: &str, csv: &[u8]) -> anyhow::Result<String> {
-    Ok(STANDARD.encode(key.sign(&signed_message(operator, csv))?))
+    let mut sha256 = FileSha256([0; 32]);
+    sha256.0.copy_from_slice(digest(&SHA256, csv).as_ref());
+    signature_of(key, &OperatorId::parse(operator)?, sha256)
 }
 
-/// What the signature is over (contract, section 3, import file).
-fn signed_message(operator: &str, csv: &[u8]) -> Vec<u8> {
-    let sha256 = hex::encode(digest(&SHA256, csv));
-    format!("numbering-block-v1\n{operator}\n{sha256}\n").into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_signed_message_is_the_contracts() {
-        let sha256 = "94ff332dc5436d26384dd54590a720798d80fe9c8cdaa9131d46a0ddc3f895c8";
-        let expected = format!("numbering-block-v1\nawcc\n{sha256}\n");
-        assert_eq!(signed_message("awcc", b"msisdn\n+93700000001\n"), expected.as_bytes());
-    }
+/// Like [`signature`], for a file that was hashed already.
+pub(super) fn signature_of(key: &SigningKey, operator: &OperatorId, sha256: FileSha256) -> anyhow::Result<String> {
+    Ok(STANDARD.encode(key.sign(signed_message(operator, sha256).as_bytes())?))
 }

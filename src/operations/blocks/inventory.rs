@@ -8,11 +8,10 @@ use numbering_domain::{BlockId, IdentifierClass, RegisteredIdentifier};
 use uuid::Uuid;
 
 use super::reject::{Reject, RejectReason, parse_valid_from};
-use super::rows::DEFAULT_PRICE_TIER;
 use super::{Blocks, ImportError, ImportGuard, Imported};
 use crate::store::StoreError;
 use crate::store::commit::Origin;
-use crate::store::import::{Counts, Ending, ImportFailure, NewBlock, NewNumber, StagedRows};
+use crate::store::import::{Counts, DEFAULT_PRICE_TIER, Ending, ImportFailure, NewBlock, NewNumber, StagedRows};
 
 /// The most items at once.
 pub const ITEMS_MOST: usize = 10_000;

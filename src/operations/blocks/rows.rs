@@ -14,10 +14,8 @@ use tokio::task::JoinHandle;
 
 use super::csv::{BlockRow, BlockRows, CsvFault};
 use super::reject::{Reject, RejectReason, parse_valid_from};
-use crate::store::import::{NewNumber, StagedChunk, StagedRows};
+use crate::store::import::{DEFAULT_PRICE_TIER, NewNumber, StagedChunk, StagedRows};
 
-/// The tier of a number that names none.
-pub(super) const DEFAULT_PRICE_TIER: &str = "standard";
 /// How many bytes go to the database at once.
 const CHUNK_BYTES: usize = 128 * 1024;
 /// How many chunks may wait for the database.
