@@ -6,9 +6,11 @@
 mod support;
 
 mod development;
+mod idempotency;
 mod import;
 mod import_atomicity;
 mod inventory;
 mod lifecycle;
 mod operators;
+mod security;
 mod validate_lease;
