@@ -105,6 +105,16 @@ impl<D> Command<D> {
         .await
     }
 
+    /// Who shares an idempotency key: the tenant's own, or the actor where the token names no tenant. An admin's answers may
+    /// tell of every tenant, so that they are never replayed to others of the admin's tenant.
+    fn scope(&self) -> String {
+        let admin = if self.caller.may(Permission::NumberingAdmin) { "admin " } else { "" };
+        match &self.caller.tenant {
+            Some(tenant) => format!("{admin}tenant {tenant}"),
+            None => format!("{admin}actor {}", self.caller.sub),
+        }
+    }
+
     /// Runs `effect` once for each idempotency key. With a claim, `effect` keeps its answer in the commit of its effect.
     pub async fn once(
         &self,
@@ -115,12 +125,7 @@ impl<D> Command<D> {
         let Some(key) = &self.key else {
             return effect(None).await.map(respond);
         };
-        let scope = self
-            .caller
-            .tenant
-            .as_ref()
-            .map_or_else(|| format!("actor {}", self.caller.sub), |tenant| format!("tenant {tenant}"));
-        let claim = Claim { scope, route: self.route.clone(), key: key.clone(), owner: Uuid::now_v7() };
+        let claim = Claim { scope: self.scope(), route: self.route.clone(), key: key.clone(), owner: Uuid::now_v7() };
         let settings = &state.config.idempotency;
         let claimed = state
             .store
@@ -146,7 +151,7 @@ impl<D> Command<D> {
             Ok(answer) => Ok(respond(answer)),
             Err(refusal) => {
                 if refusal.status().is_client_error() {
-                    let answer = answer(refusal.status(), &refusal.to_json());
+                    let answer = Answer { status: refusal.status().as_u16(), body: refusal.to_text() };
                     state.store.keep_answer(&claim, &answer).await?;
                 } else if let Err(error) = state.store.give_up_claim(&claim).await {
                     // The claim lapses by itself; the failure that matters is the one being answered.

@@ -171,6 +171,12 @@ impl ApiError {
         serde_json::to_value(self.body()).unwrap_or_default()
     }
 
+    /// The body of the answer, to the byte: what is kept to be replayed.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(&self.body()).unwrap_or_default()
+    }
+
     fn body(&self) -> Body<'_> {
         let problem = &*self.0;
         Body {
@@ -200,7 +206,7 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
-        let body = serde_json::to_vec(&self.body()).unwrap_or_default();
+        let body = self.to_text();
         let Problem { code, status, headers, .. } = *self.0;
         let mut response = (status, body).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

@@ -71,7 +71,7 @@ impl Store {
         match claimed {
             Ok(rows) if rows.is_empty() => {}
             Ok(_) => return Ok(Claimed::Ours(claim)),
-            // Whoever has it is in the middle of a long effect, and holds the row.
+            // Another claims it just now and does not come to its end.
             Err(error) if error.is_lock_timeout() => return Ok(Claimed::InFlight),
             Err(error) => return Err(error),
         }

@@ -6,10 +6,12 @@
 mod support;
 
 mod development;
+mod idempotency;
 mod import;
 mod import_atomicity;
 mod import_command;
 mod inventory;
 mod lifecycle;
 mod operators;
+mod security;
 mod validate_lease;

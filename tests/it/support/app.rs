@@ -224,6 +224,11 @@ fn usual<'a>(stack: &SharedStack, part: &Part, directory: &Path, issuer: &Issuer
 }
 
 impl Client {
+    /// The same caller at another replica.
+    pub(crate) fn at(&self, replica: SocketAddr) -> Self {
+        Self { base: format!("http://{replica}"), ..self.clone() }
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None, &[]).await
     }

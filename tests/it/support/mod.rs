@@ -4,7 +4,7 @@ mod answer;
 mod app;
 pub(crate) mod blocks;
 mod events;
-mod tokens;
+pub(crate) mod tokens;
 
 pub(crate) use answer::Answer;
 pub(crate) use app::{Client, TestApp};
