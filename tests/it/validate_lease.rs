@@ -1,10 +1,11 @@
 //! The gRPC interface (US-NUM-002, contract section 4): who may ask, what is answered, and what is limited.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
 use hyper_util::rt::TokioIo;
 use numbering_proto::v1::lease_validation_client::LeaseValidationClient;
@@ -13,6 +14,7 @@ use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeasesRequest};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -278,8 +280,13 @@ async fn reflection_describes_the_interface() {
 
 #[tokio::test]
 async fn grpc_is_served_over_tls_where_a_certificate_is_configured() {
-    let tls = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/tls");
-    let (certificate, key) = (tls.join("cert.pem"), tls.join("key.pem"));
+    let tls = TempDir::new().unwrap();
+    let (certificate, key) = (tls.path().join("cert.pem"), tls.path().join("key.pem"));
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let pem =
+        |label: &str, der: &[u8]| format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der));
+    std::fs::write(&certificate, pem("CERTIFICATE", made.cert.der())).unwrap();
+    std::fs::write(&key, pem("PRIVATE KEY", &made.signing_key.serialize_der())).unwrap();
     let app = TestApp::start_with(&[
         ("NUMBERING_GRPC__TLS_CERT", certificate.to_str().unwrap()),
         ("NUMBERING_GRPC__TLS_KEY", key.to_str().unwrap()),

@@ -14,7 +14,7 @@ const SHOWN_TO_ALL: [&str; 8] =
     ["identifier", "identifierClass", "state", "blockId", "vanityEligible", "priceTier", "version", "availableAt"];
 
 async fn of_every_state(app: &TestApp) -> Vec<(&'static str, Subject)> {
-    let numbers = app.stock_numbers(STATES.len() as i64).await;
+    let numbers = app.stock_numbers(i64::try_from(STATES.len()).unwrap()).await;
     let mut subjects = Vec::new();
     for (state, number) in STATES.into_iter().zip(numbers) {
         subjects.push((state, prepare(app, &number, state).await));
@@ -111,8 +111,8 @@ async fn another_tenants_lease_does_not_exist_by_its_id() {
     let patch = json!({ "autoRenew": true });
     let patched = async |client: &Client, path: &str| client.send(Method::PATCH, path, Some(&patch), &[]).await;
     for (_, subject) in subjects {
-        let path = format!("/v1/leases/{}", subject.lease_id);
-        for path in [path.clone(), path.to_uppercase().replace("/V1/LEASES/", "/v1/leases/")] {
+        let own_path = format!("/v1/leases/{}", subject.lease_id);
+        for path in [own_path.clone(), own_path.to_uppercase().replace("/V1/LEASES/", "/v1/leases/")] {
             let read = b.get(&path).await;
             read.problem(404, "NOT_FOUND");
             same(&read, &b.get(nowhere).await);
