@@ -5,7 +5,9 @@
 
 mod support;
 
+mod concurrency;
 mod development;
+mod faults;
 mod idempotency;
 mod import;
 mod import_atomicity;

@@ -13,8 +13,13 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) async fn read(response: reqwest::Response) -> Self {
+        Self::try_read(response).await.unwrap()
+    }
+
+    /// Like [`Answer::read`], where the rest of it may never come.
+    pub(crate) async fn try_read(response: reqwest::Response) -> reqwest::Result<Self> {
         let (status, headers) = (response.status(), response.headers().clone());
-        Self { status, headers, text: response.text().await.unwrap() }
+        Ok(Self { status, headers, text: response.text().await? })
     }
 
     #[track_caller]

@@ -57,9 +57,13 @@ impl TestApp {
 
     /// A service with settings of the environment's kind (`NUMBERING_POLICY__RESERVATION_TTL`).
     pub(crate) async fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_on(SharedStack::from_env().unwrap(), settings).await
+    }
+
+    /// A service on a part of this stack, such as one of the test's own.
+    pub(crate) async fn start_on(stack: SharedStack, settings: &[(&str, &str)]) -> Self {
         // The HTTP client of the tests takes the process's provider; another test may have set it.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-        let stack = SharedStack::from_env().unwrap();
         let databases = stack.databases();
         databases.ensure_template(TEMPLATE, async |url| Ok(migrate::migrate(url).await.map(drop)?)).await.unwrap();
         let part = stack.take_part().await.unwrap();
@@ -77,17 +81,20 @@ impl TestApp {
         this
     }
 
-    async fn until_ready(&self) {
-        let url = format!("http://{}/readyz", self.http);
+    /// Waits until the service says that it is ready.
+    pub(crate) async fn until_ready(&self) {
         let ready = async {
-            loop {
-                match self.http_client.get(&url).send().await {
-                    Ok(answer) if answer.status().is_success() => return,
-                    _ => tokio::time::sleep(Duration::from_millis(20)).await,
-                }
+            while !self.is_ready().await {
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
         tokio::time::timeout(READY_WITHIN, ready).await.expect("the service becomes ready");
+    }
+
+    /// Whether the service says that it is ready.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let answer = self.http_client.get(format!("http://{}/readyz", self.http)).send().await;
+        answer.is_ok_and(|answer| answer.status().is_success())
     }
 
     /// Another replica over the same servers, with settings of its own.
@@ -102,6 +109,11 @@ impl TestApp {
 
     /// Stops it in good order; what it had to do by then is done.
     pub(crate) async fn stop(mut self) {
+        self.stop_serving().await;
+    }
+
+    /// Stops the service in this process in good order; the servers and what they hold stay.
+    pub(crate) async fn stop_serving(&mut self) {
         self.shutdown.cancel();
         if let Some(running) = self.running.take() {
             running.await.unwrap().unwrap();
@@ -188,6 +200,11 @@ impl TestApp {
             .await
             .unwrap();
         inserted.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// How many events are published.
+    pub(crate) async fn published(&self) -> u64 {
+        super::events::published(&self.part.nats_url).await
     }
 
     /// The first `count` events published, in their order.
@@ -283,6 +300,17 @@ impl Client {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Answer {
+        self.try_send(method, path, body, headers).await.unwrap()
+    }
+
+    /// Like [`Client::send`], where there may be nobody to answer.
+    pub(crate) async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> reqwest::Result<Answer> {
         let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -290,6 +318,6 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        Answer::read(request.send().await.unwrap()).await
+        Answer::try_read(request.send().await?).await
     }
 }

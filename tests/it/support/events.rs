@@ -28,6 +28,12 @@ async fn connect(nats_url: &str) -> async_nats::Client {
     ConnectOptions::with_user_and_password(user.into(), password.into()).connect(address).await.unwrap()
 }
 
+/// How many events the stream holds.
+pub(crate) async fn published(nats_url: &str) -> u64 {
+    let mut stream = jetstream::new(connect(nats_url).await).get_stream("NUMBERING").await.unwrap();
+    stream.info().await.unwrap().state.messages
+}
+
 /// The first `count` events of the stream, in its order.
 pub(crate) async fn first(nats_url: &str, count: usize) -> Vec<Received> {
     let client = connect(nats_url).await;

@@ -1,0 +1,207 @@
+//! Redis is killed, stands still and comes back: nobody waits for it, nothing wrong is answered, and its keys come back too.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use numbering::devstack::{Home, Server, redis as server};
+use redis::aio::MultiplexedConnection;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::{directory, until};
+use crate::support::{Answer, TestApp};
+
+/// How long a change may take, whatever Redis does.
+const CHANGE_WITHIN: Duration = Duration::from_secs(2);
+/// How soon a recall is heard of (US-NUM-004).
+const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+struct Stage {
+    app: TestApp,
+    redis: Server,
+    numbers: Vec<String>,
+    _directory: TempDir,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let directory = directory();
+        let redis = server::start(&Home::open(directory.path()).unwrap()).await.unwrap();
+        let (snapshots, timers) = (format!("{}/1", redis.url()), format!("{}/0", redis.url()));
+        let settings = [("NUMBERING_REDIS__URL", snapshots.as_str()), ("NUMBERING_REDIS__TIMERS_URL", timers.as_str())];
+        let app = TestApp::start_with(&settings).await;
+        let numbers = app.stock_numbers(40).await;
+        let this = Self { app, redis, numbers, _directory: directory };
+        this.until_connected().await;
+        this
+    }
+
+    async fn until_connected(&self) {
+        let metrics = format!("http://{}/metrics", self.app.http);
+        until("the service is connected to Redis", async || {
+            let text = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
+            ["snapshots", "timers"]
+                .iter()
+                .all(|database| text.contains(&format!("numbering_redis_up{{database=\"{database}\"}} 1")))
+        })
+        .await;
+    }
+
+    async fn connect(&self) -> MultiplexedConnection {
+        redis::Client::open(self.redis.url()).unwrap().get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// A number has the timer of `claim` of this kind, which was just made for so many seconds, and no other; or none.
+    async fn expect_timer(&self, number: &str, expected: Option<(&str, &Value, i64)>) {
+        let mut redis = self.connect().await;
+        for kind in ["reserve", "hold"] {
+            let key = format!("num:{kind}:{number}");
+            let mut read = redis::pipe();
+            read.get(&key).cmd("PEXPIRETIME").arg(&key).pttl(&key);
+            let (reservation, runs_out, left): (Option<String>, i64, i64) = read.query_async(&mut redis).await.unwrap();
+            let Some((_, claim, seconds)) = expected.filter(|(expected, ..)| *expected == kind) else {
+                assert_eq!(reservation, None, "{key}");
+                continue;
+            };
+            assert_eq!(reservation.as_deref(), claim["reservationId"].as_str(), "{key}");
+            let expires_at: Timestamp = claim["expiresAt"].as_str().unwrap().parse().unwrap();
+            let late_by = runs_out * 1_000 - expires_at.as_microsecond();
+            assert!((0..1_000).contains(&late_by), "{key} runs out {late_by} µs after its deadline");
+            assert!(((seconds - 60) * 1_000..=seconds * 1_000).contains(&left), "{key} runs out in {left} ms");
+        }
+    }
+
+    fn number(&mut self) -> String {
+        self.numbers.pop().unwrap()
+    }
+
+    /// What a tenant does to a number, which takes no longer than it may.
+    async fn act(&self, number: &str, action: &str) -> Answer {
+        in_time(self.app.tenant("tenant-a").act(number, action)).await
+    }
+
+    async fn reason(&self, number: &str) -> String {
+        let verdict = in_time(self.app.validate(number, "tenant-a")).await;
+        if verdict.valid { "VALID".to_owned() } else { verdict.reason().as_str_name().to_owned() }
+    }
+
+    /// A number's life, and another's that ends before it began: each change in time, and validation right after it.
+    async fn lives(&mut self) {
+        let (number, given_back) = (self.number(), self.number());
+        assert_eq!(self.reason(&number).await, "NOT_LEASED");
+        for (action, state) in [("reserve", "RESERVED"), ("hold", "HELD"), ("release", "AVAILABLE")] {
+            assert_eq!(self.act(&given_back, action).await.expect(200)["state"], state);
+        }
+        self.act(&number, "reserve").await.expect(200);
+        self.act(&number, "hold").await.expect(200);
+        in_time(self.app.tenant("tenant-a").lease(&number, "1m")).await.expect(201);
+        for _ in 0..2 {
+            assert_eq!(self.reason(&number).await, "VALID");
+        }
+        let admin = self.app.admin();
+        let path = |action: &str| format!("/v1/admin/numbers/{number}/{action}");
+        in_time(admin.post(&path("suspend"), &json!({}))).await.expect(200);
+        assert_eq!(self.reason(&number).await, "LEASE_SUSPENDED");
+        in_time(admin.post(&path("reinstate"), &json!({}))).await.expect(200);
+        assert_eq!(self.reason(&number).await, "VALID");
+        in_time(admin.recall(&number, "ABUSE", Some("T-1"))).await.expect(200);
+        assert_eq!(self.reason(&number).await, "LEASE_RECALLED");
+    }
+
+    /// The keys of US-NUM-007 and 008 come and go with what they are of.
+    async fn keys_come_and_go(&mut self) {
+        for end in ["release", "lease"] {
+            let number = self.number();
+            let reserved = self.act(&number, "reserve").await.expect(200);
+            self.expect_timer(&number, Some(("reserve", &reserved, 900))).await;
+            let held = self.act(&number, "hold").await.expect(200);
+            self.expect_timer(&number, Some(("hold", &held, 86_400))).await;
+            match end {
+                "lease" => in_time(self.app.tenant("tenant-a").lease(&number, "1m")).await.expect(201),
+                end => self.act(&number, end).await.expect(200),
+            };
+            self.expect_timer(&number, None).await;
+        }
+        let number = self.number();
+        self.act(&number, "reserve").await.expect(200);
+        self.act(&number, "release").await.expect(200);
+        self.expect_timer(&number, None).await;
+    }
+}
+
+async fn in_time<T>(change: impl Future<Output = T>) -> T {
+    timeout(CHANGE_WITHIN, change).await.expect("nobody waits for Redis")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_is_frozen_killed_and_restarted_and_changes_and_answers_stay_right() {
+    let mut stage = Stage::set().await;
+    stage.keys_come_and_go().await;
+    stage.lives().await;
+
+    stage.redis.freeze();
+    for _ in 0..2 {
+        stage.lives().await;
+    }
+    stage.redis.thaw();
+    stage.until_connected().await;
+    stage.keys_come_and_go().await;
+    stage.lives().await;
+
+    let kept = stage.number();
+    stage.act(&kept, "reserve").await.expect(200);
+    stage.redis.kill().await;
+    for _ in 0..2 {
+        stage.lives().await;
+    }
+    let read = in_time(stage.app.tenant("tenant-a").get(&format!("/v1/numbers/{kept}"))).await.expect(200);
+    assert_eq!(read["state"], "RESERVED", "the claim stands without its timer");
+    stage.redis.start().await.unwrap();
+    stage.until_connected().await;
+    let held = stage.act(&kept, "hold").await.expect(200);
+    stage.expect_timer(&kept, Some(("hold", &held, 86_400))).await;
+    stage.keys_come_and_go().await;
+    stage.lives().await;
+    stage.app.stop().await;
+    stage.redis.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recall_is_heard_of_within_a_second_also_by_a_redis_that_stood_still_meanwhile() {
+    let mut stage = Stage::set().await;
+    for frozen in [false, true] {
+        let (number, other) = (stage.number(), stage.number());
+        stage.act(&number, "reserve").await.expect(200);
+        in_time(stage.app.tenant("tenant-a").lease(&number, "1m")).await.expect(201);
+        for _ in 0..3 {
+            assert_eq!(stage.reason(&number).await, "VALID");
+        }
+        if frozen {
+            stage.redis.freeze();
+            // Until the service has seen that nobody answers, and tells Redis nothing any more.
+            for _ in 0..4 {
+                stage.act(&other, "reserve").await.expect(200);
+                stage.act(&other, "release").await.expect(200);
+            }
+        }
+        in_time(stage.app.admin().recall(&number, "ABUSE", Some("T-1"))).await.expect(200);
+        let recalled_at = Instant::now();
+        if frozen {
+            stage.redis.thaw();
+            stage.until_connected().await;
+        }
+        let watched = HEARD_WITHIN + Duration::from_secs(1);
+        while recalled_at.elapsed() < watched {
+            let asked_after = recalled_at.elapsed();
+            let reason = stage.reason(&number).await;
+            assert!(
+                reason == "LEASE_RECALLED" || asked_after < HEARD_WITHIN,
+                "{reason} {asked_after:?} after the recall; Redis had stood still: {frozen}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    stage.app.stop().await;
+    stage.redis.stop().await;
+}
