@@ -27,8 +27,8 @@ pub async fn republish_since(store: &Store, since: Timestamp) -> Result<u64, Sto
     Ok(put_back)
 }
 
-/// A place in the journal before which nothing is as late as `since`: walks back from the end, because the journal is
-/// ordered by commit and not by time, and what is asked for is near its end.
+/// A place in the journal before which nothing is as late as `since`: walks back from the end, because there is
+/// no index by time, and what is asked for is near its end.
 async fn before_the_first_since(store: &Store, since: Timestamp, last: i64) -> Result<i64, StoreError> {
     let early = since.checked_sub(DISORDER_MAX).unwrap_or(Timestamp::MIN);
     let mut place = last;

@@ -3,7 +3,7 @@
 //!
 //! What must stay true: all of it commits or none; memory does not grow with the file; and numbers are inserted here alone,
 //! by one transaction at a time for each [`Source`], so that what the inventory lacks at its look it still lacks at its
-//! insert. (`ON CONFLICT DO NOTHING` would do without that lock, and costs a quarter more: each row is looked up, inserted
+//! insert. (`ON CONFLICT DO NOTHING` would do without that lock, and costs an eighth more: each row is looked up, inserted
 //! speculatively, and confirmed.)
 
 use std::pin::pin;
