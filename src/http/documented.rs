@@ -3,6 +3,8 @@
 //! What must stay true: an operation lists its own codes, with `problem_responses!`; what follows from its place (tokens,
 //! bodies, identifiers, idempotency) is added here, so that no endpoint can forget it.
 
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
@@ -74,12 +76,18 @@ fn response(codes: &BTreeSet<Code>) -> Response {
 /// Completes the document once every operation is in it.
 pub(super) fn complete(document: &mut OpenApi) {
     let components = document.components.get_or_insert_with(Components::new);
+    words::say_of_bodies(components);
     components.schemas.insert("Problem".to_owned(), problem_schema());
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
     let bearer = bearer.description(Some("A JWT of the configured issuer, with `sub`, `tenant_id` and `permissions`."));
     components.add_security_scheme(SCHEME, SecurityScheme::Http(bearer.build()));
     for (path, item) in &mut document.paths.paths {
         for (method, operation) in operations(item) {
+            for parameter in operation.parameters.iter_mut().flatten() {
+                if let RefOr::T(parameter) = parameter {
+                    words::say_of_parameter(path, parameter);
+                }
+            }
             complete_operation(path, method, operation);
         }
     }

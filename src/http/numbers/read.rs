@@ -67,15 +67,15 @@ pub async fn own_numbers(
     QueryParameters(query): QueryParameters<OwnNumbersQuery>,
 ) -> Result<Json<Page<NumberBody>>, ApiError> {
     let tenant = authorized.caller.tenant.clone().ok_or(Rejection::TenantRequired)?;
-    let wanted = query.state.as_deref().unwrap_or_default();
+    let wanted = query.state.as_deref();
     let states: Vec<&str> =
-        CLAIMED.into_iter().map(StateName::as_str).filter(|name| wanted.is_empty() || *name == wanted).collect();
+        CLAIMED.into_iter().map(StateName::as_str).filter(|name| wanted.is_none_or(|wanted| wanted == *name)).collect();
     if states.is_empty() {
         return Err(
             ApiError::malformed("state must be one of RESERVED, HELD, LEASED, SUSPENDED").with("parameter", "state")
         );
     }
-    let bound_to = [tenant.as_str(), "numbers", wanted];
+    let bound_to = [tenant.as_str(), "numbers", wanted.unwrap_or_default()];
     let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
     let after = paging.last.as_deref().unwrap_or_default();
     let numbers = state.store.numbers_of_tenant(&tenant, &states, after, paging.rows_to_read()).await?;
