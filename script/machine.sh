@@ -60,3 +60,12 @@ need_cargo() {
     has cargo || PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     has cargo || give_up "this machine has no Rust toolchain" "install one from https://rustup.rs, and start this again"
 }
+
+# need_schemathesis TARGET: sees to it that the fuzzer is there, in a Python environment of its own in the target directory.
+schemathesis_version=4.32.5
+need_schemathesis() {
+    if ! "$1/venv/bin/schemathesis" --version 2>/dev/null | grep -qF "$schemathesis_version"; then
+        python3 -m venv "$1/venv"
+        "$1/venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$schemathesis_version"
+    fi
+}
