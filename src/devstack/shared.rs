@@ -26,6 +26,7 @@ pub struct SharedStack {
     databases: Databases,
     redis_port: u16,
     nats_port: u16,
+    nats_url: String,
 }
 
 /// A part of a shared stack that no other test uses.
@@ -50,6 +51,7 @@ impl SharedStack {
             databases: stack.databases().clone(),
             redis_port: stack.redis.port(),
             nats_port: stack.nats.port(),
+            nats_url: stack.nats.url().to_owned(),
         }
     }
 
@@ -77,7 +79,7 @@ impl SharedStack {
             ("NUMBERING_STACK_OWNER_URL", self.databases.owner_url("numbering")),
             ("NUMBERING_STACK_APP_URL", self.databases.app_url("numbering")),
             ("NUMBERING_STACK_REDIS_URL", format!("redis://127.0.0.1:{}", self.redis_port)),
-            ("NUMBERING_STACK_NATS_URL", format!("nats://127.0.0.1:{}", self.nats_port)),
+            ("NUMBERING_STACK_NATS_URL", self.nats_url.clone()),
         ])
     }
 
@@ -96,18 +98,13 @@ impl SharedStack {
             database: format!("test_{number}"),
             redis_url: redis_url(redis),
             timers_url: redis_url(redis + 1),
-            nats_url: self.nats_account_url(u16::try_from(number % u32::from(NATS_ACCOUNTS))?),
+            nats_url: nats::test_account_url(u16::try_from(number % u32::from(NATS_ACCOUNTS))?, self.nats_port),
         };
         for url in [&part.redis_url, &part.timers_url] {
             let mut connection = redis::Client::open(url.as_str())?.get_multiplexed_async_connection().await?;
             redis::cmd("FLUSHDB").exec_async(&mut connection).await?;
         }
         Ok(part)
-    }
-
-    fn nats_account_url(&self, number: u16) -> String {
-        let user = nats::account_user(number);
-        format!("nats://{user}:{user}@127.0.0.1:{}", self.nats_port)
     }
 
     /// The next of a sequence that all processes share.

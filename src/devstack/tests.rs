@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 use tokio_postgres::{Client, NoTls};
 
+use crate::events::jetstream::credentials;
+
 use super::{Home, Stack, StackOptions, nats, postgres, process_table, redis};
 
 /// A directory that PostgreSQL's own user may pass through when the tests run as root.
@@ -119,6 +121,18 @@ async fn redis_and_nats_return_on_their_ports() {
         assert_eq!(server.exited().await, None);
     }
     assert!(nothing_runs_in(&dir));
+}
+
+#[tokio::test]
+async fn each_account_of_nats_is_closed_to_whoever_has_no_credentials() {
+    let dir = directory();
+    let home = Home::open(dir.path()).unwrap();
+    let server = nats::start(&home, 2).await.unwrap();
+    let own = nats::test_account_url(1, server.port());
+    for url in [server.url(), own.as_str()] {
+        credentials(url).connect(url).await.unwrap();
+        async_nats::connect(url).await.unwrap_err();
+    }
 }
 
 #[tokio::test]

@@ -51,7 +51,8 @@ pub async fn connect(url: &str) -> Result<Client, ConnectError> {
 }
 
 /// Options with the credentials of the URL, which the client does not read from it: user and password, or a token.
-fn credentials(url: &str) -> ConnectOptions {
+#[must_use]
+pub fn credentials(url: &str) -> ConnectOptions {
     // What is no URL is refused when it is connected to.
     let Ok(address) = url.parse::<ServerAddr>() else { return ConnectOptions::new() };
     let user = address.username().map(percent_decoded);

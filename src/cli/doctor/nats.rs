@@ -1,18 +1,19 @@
 //! NATS: reachable, with JetStream. While it is away events wait in the outbox, so nothing here is more than a warning.
 
-use async_nats::{Client, ConnectOptions};
+use async_nats::Client;
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::timeout;
 
 use super::{Findings, PATIENCE};
 use crate::config::Nats;
+use crate::events::jetstream::credentials;
 
 const SUBJECT: &str = "NATS";
 const WAITING: &str = "until then events wait in the outbox";
 
 pub(super) async fn examine(settings: &Nats, findings: &mut Findings) {
-    let options = ConnectOptions::new().max_reconnects(1).connection_timeout(PATIENCE);
+    let options = credentials(settings.url.as_str()).max_reconnects(1).connection_timeout(PATIENCE);
     let client = match timeout(PATIENCE, options.connect(settings.url.as_str())).await {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => {
