@@ -150,6 +150,7 @@ CREATE UNIQUE INDEX claims_one_active ON numbering.claims (identifier)
     WHERE state IN ('RESERVED', 'HELD', 'LEASED', 'SUSPENDED');
 CREATE INDEX claims_by_tenant ON numbering.claims (tenant_id, identifier);
 CREATE INDEX claims_by_deadline ON numbering.claims (deadline, identifier);
+CREATE INDEX claims_of_tenant_by_deadline ON numbering.claims (tenant_id, deadline);
 
 CREATE TABLE numbering.leases (
     identifier       text COLLATE "C" NOT NULL,

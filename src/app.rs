@@ -32,6 +32,8 @@ use crate::telemetry::{self, Metrics};
 const PING_EVERY: Duration = Duration::from_millis(500);
 /// How long it may take to answer that.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
+/// How often active reservations are counted, for the metric.
+const GAUGE_EVERY: Duration = Duration::from_secs(5);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
 /// The most that are forgotten in one statement.
@@ -71,6 +73,7 @@ pub struct App {
     cache: Cache,
     suspended: Arc<Suspended>,
     relay: Relay,
+    begun: TaskTracker,
 }
 
 impl App {
@@ -90,6 +93,7 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let committed = Arc::new(Notify::new());
         let plan = Arc::new(config.numbering_plan());
+        let begun = TaskTracker::new();
         let numbers = Numbers::new(
             store.clone(),
             cache.clone(),
@@ -97,6 +101,7 @@ impl App {
             &config.policy.default_plan,
             Arc::clone(&committed),
             Arc::clone(&metrics),
+            begun.clone(),
         );
         let blocks = Blocks::new(
             store.clone(),
@@ -104,6 +109,7 @@ impl App {
             import_settings(&config),
             Arc::clone(&metrics),
             Arc::clone(&committed),
+            begun.clone(),
         );
         let validation = Arc::new(Validation::start(
             config.numbering_plan(),
@@ -139,7 +145,7 @@ impl App {
             blocks,
             committed,
         };
-        Ok(Self { http, grpc, state, grpc_state, cache, suspended, relay })
+        Ok(Self { http, grpc, state, grpc_state, cache, suspended, relay, begun })
     }
 
     /// Where REST is served.
@@ -159,7 +165,8 @@ impl App {
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { http, grpc, state, grpc_state, cache, suspended, relay } = self;
+        let Self { http, grpc, state, grpc_state, cache, suspended, relay, begun } = self;
+        let drain = state.config.http.drain.duration();
         let workers_stop = CancellationToken::new();
         let workers = TaskTracker::new();
         let verifier = Arc::clone(&state.verifier);
@@ -169,7 +176,8 @@ impl App {
         let (store, stop) = (state.store.clone(), workers_stop.clone());
         workers.spawn(async move { suspended.follow(&store, &stop).await });
         workers.spawn(relay.run(workers_stop.clone()));
-        workers.spawn(watch_database(state.clone(), workers_stop.clone()));
+        workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
+        workers.spawn(gauge_reservations(state.clone(), workers_stop.clone()));
         workers.spawn(forget_old_keys(state.clone(), workers_stop.clone()));
         workers.close();
 
@@ -178,6 +186,11 @@ impl App {
             async { grpc::serve(grpc, grpc_state, shutdown.clone()).await.context("the gRPC interface failed") },
         );
         shutdown.cancel();
+        // What was begun for clients that have gone is brought to its end too: its caches must hear of it.
+        begun.close();
+        if tokio::time::timeout(drain, begun.wait()).await.is_err() {
+            tracing::warn!(left = begun.len(), "what was begun did not end within http.drain");
+        }
         workers_stop.cancel();
         workers.wait().await;
         tracing::info!("stopped");
@@ -215,16 +228,30 @@ pub(crate) fn store_settings(config: &Config) -> StoreSettings {
     }
 }
 
-/// Readiness follows PostgreSQL, and the gauge of active reservations what it says.
-async fn watch_database(state: AppState, stop: CancellationToken) {
+/// Readiness follows PostgreSQL.
+async fn watch_database(store: Store, readiness: Arc<Readiness>, stop: CancellationToken) {
     loop {
-        let answer = tokio::time::timeout(PING_PATIENCE, state.store.active_reservations()).await;
-        state.readiness.database_answers(matches!(answer, Ok(Ok(_))));
-        if let Ok(Ok(active)) = answer {
-            state.metrics.reservations_active.set(active);
-        }
+        let answer = tokio::time::timeout(PING_PATIENCE, store.ping()).await;
+        readiness.database_answers(matches!(answer, Ok(Ok(()))));
         tokio::select! {
             () = tokio::time::sleep(PING_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Keeps `num_reservations_active` up to date.
+async fn gauge_reservations(state: AppState, stop: CancellationToken) {
+    loop {
+        match state.store.active_reservations().await {
+            Ok(active) => {
+                state.metrics.reservations_active.set(active);
+            }
+            // Readiness tells of it already.
+            Err(error) => tracing::debug!(%error, "active reservations could not be counted"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(GAUGE_EVERY) => {}
             () = stop.cancelled() => return,
         }
     }
@@ -235,7 +262,7 @@ async fn forget_old_keys(state: AppState, stop: CancellationToken) {
     let keep = state.config.idempotency.keep.duration();
     loop {
         match state.store.forget_old_idempotency_keys(keep, FORGET_AT_ONCE).await {
-            Ok(forgotten) if forgotten > 0 => continue,
+            Ok(forgotten) if forgotten > 0 && !stop.is_cancelled() => continue,
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "old idempotency keys could not be forgotten"),
         }

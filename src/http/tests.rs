@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::extract::{IdempotencyKey, JsonBody, OptionalJsonBody, PathIdentifier, PathValue, QueryParameters};
@@ -52,7 +53,14 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
     let plan = Arc::new(config.numbering_plan());
     let imports = crate::app::import_settings(&config);
     AppState {
-        blocks: Blocks::new(store.clone(), Arc::clone(&plan), imports, Arc::clone(&metrics), Arc::clone(&committed)),
+        blocks: Blocks::new(
+            store.clone(),
+            Arc::clone(&plan),
+            imports,
+            Arc::clone(&metrics),
+            Arc::clone(&committed),
+            TaskTracker::new(),
+        ),
         numbers: Numbers::new(
             store.clone(),
             cache,
@@ -60,6 +68,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
             "starter",
             Arc::clone(&committed),
             Arc::clone(&metrics),
+            TaskTracker::new(),
         ),
         cursors: Cursors::new(config.security.cursor_key.bytes()),
         store,

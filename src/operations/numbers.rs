@@ -12,6 +12,7 @@ use numbering_domain::{
     TenantId, Term, Transition, decide,
 };
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::cache::Cache;
@@ -134,10 +135,11 @@ pub struct Numbers {
     default_plan: Arc<str>,
     committed: Arc<Notify>,
     metrics: Arc<Metrics>,
+    begun: TaskTracker,
 }
 
 impl Numbers {
-    /// `committed` is woken after each commit, for the relay of events.
+    /// `committed` is woken after each commit, for the relay of events; `begun` tracks what runs on without its caller.
     #[must_use]
     pub fn new(
         store: Store,
@@ -146,8 +148,9 @@ impl Numbers {
         default_plan: &str,
         committed: Arc<Notify>,
         metrics: Arc<Metrics>,
+        begun: TaskTracker,
     ) -> Self {
-        Self { store, cache, policy: Arc::new(policy), default_plan: default_plan.into(), committed, metrics }
+        Self { store, cache, policy: Arc::new(policy), default_plan: default_plan.into(), committed, metrics, begun }
     }
 
     /// Does what is asked, and gives what was done. Once begun it goes on to its end, also when the caller stops waiting.
@@ -157,7 +160,7 @@ impl Numbers {
     pub async fn execute(&self, order: Order, guard: Option<Guard>) -> Result<Transition, OrderError> {
         let numbers = self.clone();
         let work = async move { numbers.decide_and_commit(&order, guard.as_ref()).await };
-        tokio::spawn(StoreUse::carried(work)).await?
+        self.begun.spawn(StoreUse::carried(work)).await?
     }
 
     async fn decide_and_commit(&self, order: &Order, guard: Option<&Guard>) -> Result<Transition, OrderError> {

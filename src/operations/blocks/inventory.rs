@@ -37,8 +37,16 @@ impl Blocks {
         origin: Origin,
         guard: Option<ImportGuard>,
     ) -> Result<Imported, ImportError> {
+        let slot = self.slot()?;
         let blocks = self.clone();
-        tokio::spawn(async move { blocks.judge_and_insert(&items, origin, guard.as_ref()).await }).await?
+        let work = async move {
+            let limit = blocks.settings.timeout;
+            let running = blocks.judge_and_insert(&items, origin, guard.as_ref());
+            let done = tokio::time::timeout(limit, running).await.unwrap_or(Err(ImportError::TookTooLong { limit }));
+            drop(slot);
+            done
+        };
+        self.begun.spawn(work).await?
     }
 
     async fn judge_and_insert(

@@ -19,6 +19,7 @@ use numbering_domain::{BlockId, IdentifierClass, NumberingPlan, OperatorId, Sign
 use serde_json::json;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use self::csv::CsvFault;
@@ -162,6 +163,7 @@ pub struct Blocks {
     metrics: Arc<Metrics>,
     committed: Arc<Notify>,
     slots: Arc<Semaphore>,
+    begun: TaskTracker,
 }
 
 /// The right to run one import, from the first byte of its upload on.
@@ -171,7 +173,7 @@ pub struct ImportSlot {
 }
 
 impl Blocks {
-    /// `committed` is woken after each commit, for the relay of events.
+    /// `committed` is woken after each commit, for the relay of events; `begun` tracks what runs on without its caller.
     #[must_use]
     pub fn new(
         store: Store,
@@ -179,9 +181,10 @@ impl Blocks {
         settings: ImportSettings,
         metrics: Arc<Metrics>,
         committed: Arc<Notify>,
+        begun: TaskTracker,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(IMPORTS_AT_ONCE));
-        Self { store, plan, settings: Arc::new(settings), metrics, committed, slots }
+        Self { store, plan, settings: Arc::new(settings), metrics, committed, slots, begun }
     }
 
     /// What bounds an import.
@@ -214,16 +217,16 @@ impl Blocks {
         guard: Option<ImportGuard>,
     ) -> Result<Imported, ImportError> {
         let blocks = self.clone();
-        tokio::spawn(async move {
-            let begun = Instant::now();
+        let work = async move {
+            let started = Instant::now();
             let limit = blocks.settings.timeout;
             let running = blocks.verify_and_insert(upload, purpose, origin, guard.as_ref());
             let done = tokio::time::timeout(limit, running).await.unwrap_or(Err(ImportError::TookTooLong { limit }));
             drop(slot);
-            blocks.count(&done, purpose, begun.elapsed());
+            blocks.count(&done, purpose, started.elapsed());
             done
-        })
-        .await?
+        };
+        self.begun.spawn(work).await?
     }
 
     async fn verify_and_insert(
