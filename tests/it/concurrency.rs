@@ -69,9 +69,7 @@ async fn sixteen_clients_over_31_numbers_with_tight_quotas_and_short_times_leave
     books::agree_with(&database, &told).await;
     books::balance(&app).await;
     app.stop_serving().await;
-    // PostgreSQL's own count, which its processes hand in when they end at the latest.
-    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    assert_eq!(database.query_one(deadlocks, &[]).await.unwrap().get::<_, i64>(0), 0, "deadlocks");
+    assert_eq!(deadlocks(&app).await, 0, "deadlocks");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,4 +108,45 @@ async fn of_200_clients_that_lease_into_a_quota_of_50_over_two_replicas_50_succe
     books::balance(&app).await;
     stop_second.cancel();
     app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_tenants_that_take_each_other_s_lapsed_claims_all_at_once_neither_deadlock_nor_lose_one() {
+    const NUMBERS: i64 = 12;
+    /// Half of them for each tenant.
+    const CLAIMS: usize = 6;
+    const ROUNDS: usize = 6;
+    let mut app = TestApp::start_with(&[("NUMBERING_POLICY__RESERVATION_TTL", "500ms")]).await;
+    for tenant in ["tenant-a", "tenant-b"] {
+        let path = format!("/v1/admin/numbering/tenants/{tenant}");
+        let plan = json!({"plan": "starter", "status": "ACTIVE", "operatorAllowlist": null});
+        app.admin().put(&path, &plan).await.expect(200);
+        app.admin().put(&format!("{path}/quotas"), &json!({ "RESERVATIONS": CLAIMS })).await.expect(200);
+    }
+    let numbers = app.stock_numbers(NUMBERS).await;
+    for round in 0..ROUNDS {
+        let mut clients = JoinSet::new();
+        for (at, number) in numbers.iter().cloned().enumerate() {
+            // Each has as many as it may, all lapsed: the first to be refused writes them down together, while each of them
+            // is taken by the other tenant.
+            let tenant = if (at < CLAIMS) == (round % 2 == 0) { "tenant-a" } else { "tenant-b" };
+            let client = app.tenant(tenant);
+            clients.spawn(async move { client.act(&number, "reserve").await });
+        }
+        let mut lapsed = jiff::Timestamp::MIN;
+        for answer in clients.join_all().await {
+            let expires_at = answer.expect(200)["expiresAt"].as_str().unwrap().parse().unwrap();
+            lapsed = lapsed.max(expires_at);
+        }
+        app.until_database_time(lapsed).await;
+    }
+    books::balance(&app).await;
+    app.stop_serving().await;
+    assert_eq!(deadlocks(&app).await, 0, "deadlocks");
+}
+
+/// PostgreSQL's own count, which its processes hand in when they end at the latest: nobody serves any more.
+async fn deadlocks(app: &TestApp) -> i64 {
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    app.superuser().await.query_one(deadlocks, &[]).await.unwrap().get(0)
 }

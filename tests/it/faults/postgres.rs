@@ -102,9 +102,9 @@ async fn postgresql_stands_still_and_everybody_is_told_so_in_time() {
     app.until_ready().await;
     traffic.until_more_succeeded(20).await;
     let told = traffic.stop().await;
-    assert!(failures_are_said_to_pass(&told) > 0, "somebody was in the middle of something");
     let slowest = told.iter().max_by_key(|told| told.took).unwrap();
     assert!(slowest.took < ANSWER_WITHIN, "{slowest:?}");
+    assert!(failures_are_said_to_pass(&told) > 0, "somebody was in the middle of something");
     assert!(app.validate(&leased, "tenant-a").await.valid);
     books::agree_with(&app.superuser().await, &told).await;
     books::balance(&app).await;

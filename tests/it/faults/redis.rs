@@ -29,7 +29,12 @@ impl Stage {
         let directory = directory();
         let redis = server::start(&Home::open(directory.path()).unwrap()).await.unwrap();
         let (snapshots, timers) = (format!("{}/1", redis.url()), format!("{}/0", redis.url()));
-        let settings = [("NUMBERING_REDIS__URL", snapshots.as_str()), ("NUMBERING_REDIS__TIMERS_URL", timers.as_str())];
+        let settings = [
+            ("NUMBERING_REDIS__URL", snapshots.as_str()),
+            ("NUMBERING_REDIS__TIMERS_URL", timers.as_str()),
+            // On a machine so busy that Redis is late the answers come from PostgreSQL, and what Redis has goes unseen.
+            ("NUMBERING_REDIS__CALL_TIMEOUT", "200ms"),
+        ];
         let app = TestApp::start_with(&settings).await;
         let numbers = app.stock_numbers(40).await;
         let this = Self { app, redis, numbers, _directory: directory };
@@ -167,41 +172,61 @@ async fn redis_is_frozen_killed_and_restarted_and_changes_and_answers_stay_right
     stage.redis.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_recall_is_heard_of_within_a_second_also_by_a_redis_that_stood_still_meanwhile() {
-    let mut stage = Stage::set().await;
-    for frozen in [false, true] {
-        let (number, other) = (stage.number(), stage.number());
-        stage.act(&number, "reserve").await.expect(200);
-        in_time(stage.app.tenant("tenant-a").lease(&number, "1m")).await.expect(201);
+impl Stage {
+    /// A leased number that validation knows from Redis.
+    async fn known_to_redis(&mut self) -> String {
+        let number = self.number();
+        self.act(&number, "reserve").await.expect(200);
+        in_time(self.app.tenant("tenant-a").lease(&number, "1m")).await.expect(201);
         for _ in 0..3 {
-            assert_eq!(stage.reason(&number).await, "VALID");
+            assert_eq!(self.reason(&number).await, "VALID");
         }
-        if frozen {
-            stage.redis.freeze();
-            // Until the service has seen that nobody answers, and tells Redis nothing any more.
-            for _ in 0..4 {
-                stage.act(&other, "reserve").await.expect(200);
-                stage.act(&other, "release").await.expect(200);
-            }
-        }
-        in_time(stage.app.admin().recall(&number, "ABUSE", Some("T-1"))).await.expect(200);
-        let recalled_at = Instant::now();
-        if frozen {
-            stage.redis.thaw();
-            stage.until_connected().await;
-        }
-        let watched = HEARD_WITHIN + Duration::from_secs(1);
-        while recalled_at.elapsed() < watched {
+        number
+    }
+
+    /// Recalls a number; gives when that was answered.
+    async fn recall(&self, number: &str) -> Instant {
+        in_time(self.app.admin().recall(number, "ABUSE", Some("T-1"))).await.expect(200);
+        Instant::now()
+    }
+
+    /// No validation that begins a second after the recall's answer, or later, says anything else.
+    async fn hears_of_the_recall(&self, number: &str, recalled_at: Instant) {
+        let watched_until = Instant::now().max(recalled_at + HEARD_WITHIN) + HEARD_WITHIN;
+        while Instant::now() < watched_until {
             let asked_after = recalled_at.elapsed();
-            let reason = stage.reason(&number).await;
-            assert!(
-                reason == "LEASE_RECALLED" || asked_after < HEARD_WITHIN,
-                "{reason} {asked_after:?} after the recall; Redis had stood still: {frozen}"
-            );
+            let reason = self.reason(number).await;
+            let heard = reason == "LEASE_RECALLED";
+            assert!(heard || asked_after < HEARD_WITHIN, "{reason} {asked_after:?} after the recall");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recall_is_heard_of_within_a_second() {
+    let mut stage = Stage::set().await;
+    let number = stage.known_to_redis().await;
+    let recalled_at = stage.recall(&number).await;
+    stage.hears_of_the_recall(&number, recalled_at).await;
+    stage.app.stop().await;
+    stage.redis.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recall_while_redis_stands_still_is_heard_of_when_it_goes_on_with_what_it_knew() {
+    let mut stage = Stage::set().await;
+    let (number, other) = (stage.known_to_redis().await, stage.number());
+    stage.redis.freeze();
+    // Until the service has seen that nobody answers, and tells Redis nothing any more.
+    for _ in 0..4 {
+        stage.act(&other, "reserve").await.expect(200);
+        stage.act(&other, "release").await.expect(200);
+    }
+    let recalled_at = stage.recall(&number).await;
+    stage.redis.thaw();
+    stage.until_connected().await;
+    stage.hears_of_the_recall(&number, recalled_at).await;
     stage.app.stop().await;
     stage.redis.stop().await;
 }
