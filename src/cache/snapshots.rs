@@ -2,10 +2,13 @@
 //!
 //! What must stay true: an entry is written only over an older one, so that a slow fill never undoes a change that was told
 //! meanwhile; and it is used only while it is younger than the time it is kept, by the moment its facts are of, so that a
-//! fill that was on its way for longer than that is of no effect. An entry that cannot be read is as good as none.
+//! fill that was on its way for longer than that is of no effect. A replica that could not tell of a change believes no entry
+//! that may be of before it. An entry that cannot be read is as good as none.
 
 mod entry;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -19,6 +22,9 @@ use entry::Entry;
 /// So many writes go in one round trip.
 const WRITES_AT_ONCE: usize = 500;
 
+/// How long a change may take from its decision to its commit, and some more.
+const COMMITTED_WITHIN: SignedDuration = SignedDuration::from_secs(15);
+
 const PUT: &str = include_str!("put_snapshot.lua");
 
 /// Lease snapshots in Redis.
@@ -28,13 +34,21 @@ pub struct Snapshots {
     keep: Duration,
     write_limit: Duration,
     put_hash: String,
+    /// Entries of facts up to then, in microseconds of the database's clock, are not believed: a change was not told.
+    not_told_until: Arc<AtomicI64>,
 }
 
 impl Snapshots {
     /// Entries are kept, and used, for `keep`. A round trip of writes may take `write_limit`, one of reads the link's limit.
     #[must_use]
     pub fn new(link: RedisLink, keep: Duration, write_limit: Duration) -> Self {
-        Self { link, keep, write_limit, put_hash: redis::Script::new(PUT).get_hash().to_owned() }
+        Self {
+            link,
+            keep,
+            write_limit,
+            put_hash: redis::Script::new(PUT).get_hash().to_owned(),
+            not_told_until: Arc::new(AtomicI64::new(i64::MIN)),
+        }
     }
 
     /// The connection.
@@ -100,6 +114,8 @@ impl Snapshots {
             .map(|(transition, snapshot)| (&transition.after.identifier, snapshot, as_of))
             .collect();
         if let Err(error) = self.put_many(&puts).await {
+            let until = as_of.checked_add(COMMITTED_WITHIN).unwrap_or(Timestamp::MAX);
+            self.not_told_until.fetch_max(until.as_microsecond(), Ordering::Relaxed);
             tracing::warn!(%error, changes = puts.len(), "the cached lease snapshots were not told of a change");
         }
     }
@@ -110,7 +126,8 @@ impl Snapshots {
                 let age = now.duration_since(entry.as_of);
                 let keep = SignedDuration::try_from(self.keep).unwrap_or(SignedDuration::MAX);
                 // Neither too old, nor of a future that the database's clock has gone back from.
-                (age.abs() < keep).then_some(entry.snapshot)
+                let told = entry.as_of.as_microsecond() > self.not_told_until.load(Ordering::Relaxed);
+                (told && age.abs() < keep).then_some(entry.snapshot)
             }
             Err(fault) => {
                 tracing::warn!(%fault, "a cached lease snapshot cannot be read; it is ignored");

@@ -206,7 +206,14 @@ fn blocks(store: Store) -> Blocks {
     let plan = NumberingPlan { country_code: "93".to_owned(), national_digits: 9, never_leasable: BTreeSet::new() };
     let settings =
         ImportSettings { max_file_bytes: 1_000_000, max_line_bytes: 1_000, timeout: PATIENCE, spool_dir: None };
-    Blocks::new(store, Arc::new(plan), settings, Arc::new(Metrics::default()), Arc::new(Notify::new()))
+    Blocks::new(
+        store,
+        Arc::new(plan),
+        settings,
+        Arc::new(Metrics::default()),
+        Arc::default(),
+        tokio_util::task::TaskTracker::new(),
+    )
 }
 
 #[tokio::test]

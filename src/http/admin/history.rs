@@ -130,9 +130,13 @@ pub enum HistoryAnswer {
     Standing(StandingAt),
 }
 
+/// RFC 3339 has no years before 0, and PostgreSQL none before 4713 BC.
+const FIRST_MOMENT: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+
 /// A moment in the query parameter `name`, where a literal `+` of an offset arrives as a space.
 pub(crate) fn moment(name: &str, text: &str) -> Result<Timestamp, ApiError> {
-    text.replace(' ', "+").parse().map_err(|_| {
+    let parsed: Option<Timestamp> = text.replace(' ', "+").parse().ok();
+    parsed.filter(|moment| *moment >= FIRST_MOMENT).ok_or_else(|| {
         let detail = format!("{name} must be a time in RFC 3339, such as 2026-11-22T08:00:00Z");
         ApiError::malformed(detail).with("parameter", name)
     })
@@ -156,5 +160,22 @@ fn standing_at(number: &Number, at: Timestamp, mut standing: Standing, policy: &
         tenant_id: standing.tenant,
         lease_id: standing.lease_id,
         since: standing.since,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_one_that_the_database_knows() {
+        for good in
+            ["2026-11-22T08:00:00Z", "2026-11-22T08:00:00 04:30", "0001-01-01T00:00:00Z", "9999-12-01T00:00:00Z"]
+        {
+            assert!(moment("at", good).is_ok(), "{good}");
+        }
+        for bad in ["", "yesterday", "2026-11-22", "-005000-01-01T00:00:00Z", "0000-12-31T23:59:59Z"] {
+            assert_eq!(moment("at", bad).unwrap_err().status().as_u16(), 400, "{bad}");
+        }
     }
 }
