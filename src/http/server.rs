@@ -1,7 +1,7 @@
 //! The listener: HTTP/1.1, with a limit on everything a client can hold.
 //!
 //! HTTP/1.1 only: what stands in front of this service speaks it, and every protocol more is one more to harden. What must
-//! stay true: time limits from the first byte on, a cap on connections, and a stop that loses no request under way.
+//! stay true: time limits from the first byte to the last, a cap on connections, and a stop that loses no request under way.
 
 use std::io;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -60,7 +61,7 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: Cancellatio
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = accept(&listener, &connections, settings.request_timeout.duration()) => accepted,
             () = &mut stop => break,
         };
         let Some((stream, permit)) = accepted else { continue };
@@ -92,12 +93,22 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: Cancellatio
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, connections: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+    write_timeout: Duration,
+) -> Option<(TcpStream, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.ok()?;
     match listener.accept().await {
         Ok((stream, _)) => {
             // Answers are small and whole: no reason to hold any of them back.
             let _ = stream.set_nodelay(true);
+            // A client that asks and never reads is cut off by the system: without this it would hold its place for good.
+            let milliseconds = u32::try_from(write_timeout.as_millis()).unwrap_or(u32::MAX);
+            if let Err(error) = set_tcp_user_timeout(&stream, milliseconds) {
+                tracing::warn!(%error, "a connection got no time limit for writing, and was closed");
+                return None;
+            }
             Some((stream, permit))
         }
         Err(error) => {

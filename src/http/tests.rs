@@ -490,6 +490,22 @@ async fn a_silent_or_dripping_client_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_reads_is_cut_off() {
+    let settings = [("NUMBERING_HTTP__REQUEST_TIMEOUT", "1s"), ("NUMBERING_HTTP__HEADER_READ_TIMEOUT", "1h")];
+    let served = served(&settings).await;
+    let mut greedy = TcpStream::connect(served.address).await.unwrap();
+    let asking = async { while greedy.write_all(b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n").await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("the connection ends");
+    let closed = async {
+        while served.state.metrics.http_connections.get() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), closed).await.expect("its place is free");
+    served.stop.cancel();
+}
+
+#[tokio::test]
 async fn connections_are_capped() {
     let served = served(&[("NUMBERING_HTTP__MAX_CONNECTIONS", "1")]).await;
     let first = TcpStream::connect(served.address).await.unwrap();
