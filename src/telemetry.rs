@@ -170,7 +170,7 @@ fn help(text: &'static str) -> &'static str {
 }
 
 metrics! {
-    /// HTTP requests answered.
+    /// HTTP requests that ended; status 499 where the client hung up before its answer.
     http_requests: Family<HttpRequest, Counter> = "numbering_http_requests", Family::default();
     /// Time from the head of a request to the head of its answer, in seconds.
     http_request_seconds: Histograms<HttpRoute> = "numbering_http_request_duration_seconds",

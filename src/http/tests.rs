@@ -304,6 +304,22 @@ async fn requests_are_counted_by_template_and_never_by_path() {
 }
 
 #[tokio::test]
+async fn a_request_whose_client_hangs_up_is_counted_too() {
+    let state = state().await;
+    let app = app(&state);
+    let request = Request::builder().uri("/v1/stall").body(Body::empty()).unwrap();
+    let hung_up = tokio::time::timeout(Duration::from_millis(50), app.oneshot(request)).await;
+    assert!(hung_up.is_err(), "it stalls");
+    let counted = state.metrics.encode();
+    for line in [
+        r#"numbering_http_requests_total{method="GET",route="/v1/stall",status="499"} 1"#,
+        r#"numbering_http_request_duration_seconds_count{method="GET",route="/v1/stall"} 1"#,
+    ] {
+        assert!(counted.lines().any(|counted| counted == line), "{line}\n{counted}");
+    }
+}
+
+#[tokio::test]
 async fn the_pages_are_whole_and_load_nothing_from_elsewhere() {
     let app = app(&state().await);
     for path in ["/docs", "/docs/errors", "/docs/errors/QUOTA_EXCEEDED"] {
