@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use numbering_domain::Identifier;
 use numbering_domain::lease::Snapshot;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::Unavailable;
 use crate::cache::Snapshots;
@@ -35,12 +35,14 @@ type Loaded = HashMap<Identifier, LoadedSnapshot>;
 struct LookUp {
     identifiers: Vec<Identifier>,
     reply: oneshot::Sender<Result<Loaded, Unavailable>>,
+    /// Goes with the look-up, not with who asked, who may have gone: it bounds the channel.
+    _room: OwnedSemaphorePermit,
 }
 
 /// The way to PostgreSQL.
 pub(super) struct Reads {
     look_ups: mpsc::UnboundedSender<LookUp>,
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 impl Reads {
@@ -48,17 +50,16 @@ impl Reads {
     pub(super) fn start(store: Store, snapshots: Snapshots) -> Self {
         let (look_ups, waiting) = mpsc::unbounded_channel();
         tokio::spawn(look_up(Arc::new(Source { store, snapshots }), waiting));
-        Self { look_ups, room: Semaphore::new(WAITING_MOST) }
+        Self { look_ups, room: Arc::new(Semaphore::new(WAITING_MOST)) }
     }
 
     /// The numbers that are in the inventory; the others are absent.
     pub(super) async fn load(&self, identifiers: &[&Identifier]) -> Result<Loaded, Unavailable> {
         let weight = u32::try_from(identifiers.len()).map_err(|_| Unavailable::Overloaded)?;
-        // Held until there is an answer: it bounds the channel.
-        let _room = self.room.try_acquire_many(weight).map_err(|_| Unavailable::Overloaded)?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(weight).map_err(|_| Unavailable::Overloaded)?;
         let (reply, answer) = oneshot::channel();
         let identifiers = identifiers.iter().map(|identifier| (*identifier).clone()).collect();
-        self.look_ups.send(LookUp { identifiers, reply }).map_err(|_| Unavailable::Database)?;
+        self.look_ups.send(LookUp { identifiers, reply, _room: room }).map_err(|_| Unavailable::Database)?;
         answer.await.map_err(|_| Unavailable::Database)?
     }
 }
@@ -96,7 +97,7 @@ impl Source {
         }
         match self.store.load_snapshots(&identifiers, QUERY_LIMIT).await {
             Ok(loaded) => {
-                for LookUp { identifiers, reply } in some {
+                for LookUp { identifiers, reply, _room } in some {
                     let found = identifiers.into_iter().filter_map(|identifier| {
                         let snapshot = loaded.get(&identifier)?.clone();
                         Some((identifier, snapshot))
@@ -122,5 +123,26 @@ impl Source {
         if let Err(error) = self.snapshots.put_many(&puts).await {
             tracing::debug!(%error, "looked-up leases were not kept");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use numbering_domain::IdentifierClass;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_up_that_nobody_waits_for_any_more_takes_room_until_its_turn() {
+        let (look_ups, mut waiting) = mpsc::unbounded_channel();
+        let reads = Reads { look_ups, room: Arc::new(Semaphore::new(2)) };
+        let identifier = Identifier::from_canonical(IdentifierClass::ShortCode, "4455");
+        for _ in 0..2 {
+            let given_up = tokio::time::timeout(Duration::ZERO, reads.load(&[&identifier])).await;
+            assert!(given_up.is_err(), "nothing answers");
+        }
+        assert!(matches!(reads.load(&[&identifier]).await, Err(Unavailable::Overloaded)));
+        assert!(waiting.try_recv().unwrap().reply.is_closed());
+        assert_eq!(reads.room.available_permits(), 1);
     }
 }
