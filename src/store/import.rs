@@ -10,6 +10,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use deadpool_postgres::Object;
 use futures_util::{SinkExt as _, Stream, StreamExt as _};
 use jiff::Timestamp;
 use numbering_domain::{BlockId, IdentifierClass, OperatorId, RegisteredIdentifier, SigningKeyId};
@@ -244,7 +245,8 @@ impl<E, S: Into<StoreError>> From<S> for ImportFailure<E> {
 }
 
 impl Store {
-    /// Brings a block in: all of it or, on any failure, nothing. No statement of it runs longer than `timeout`.
+    /// Brings a block in: all of it or, on any failure, nothing. No statement of it runs longer than `timeout`, nor on when
+    /// this is dropped.
     pub async fn import_block<E>(
         &self,
         block: &NewBlock,
@@ -252,45 +254,13 @@ impl Store {
         timeout: Duration,
         ending: Ending<'_>,
     ) -> Result<Counts, ImportFailure<E>> {
-        let mut connection = self.connection().await?;
-        let transaction = connection.transaction().await?;
-        let milliseconds = timeout.as_millis().to_string();
-        transaction.query(include_str!("import_settings.sql"), &[&milliseconds]).await?;
-        if let Ending::Commit(Some((claim, _))) = &ending {
-            claim.hold(&transaction).await?;
+        let mut connection = self.lent().await?;
+        let done = import_on(&mut connection, block, rows, timeout, ending).await;
+        // Also the end of rows that were no good is an end; of a connection that failed nothing is known.
+        if !matches!(done, Err(ImportFailure::Store(_))) {
+            connection.give_back();
         }
-        let source = if block.file.is_some() { Source::Files } else { Source::Inventory };
-        transaction.query(include_str!("import_lock.sql"), &[&(source as i32)]).await?;
-        transaction.batch_execute(include_str!("import_stage.sql")).await?;
-        let sink = transaction.copy_in(include_str!("import_copy.sql")).await?;
-        let Staged { rows, rejected: invalid, range } = stage(sink, rows).await?;
-        let inserted = match range {
-            Range(None) => 0,
-            Range(Some((first, last))) => {
-                let operator = block.file.as_ref().map(|file| file.operator.as_str());
-                transaction
-                    .execute(include_str!("import_numbers.sql"), &[&operator, &block.block.0, &first, &last])
-                    .await
-                    .map(signed)?
-            }
-        };
-        let counts = Counts { inserted, duplicates: rows - invalid - inserted, invalid };
-        if !record(&transaction, block, counts).await? {
-            return Err(ImportFailure::KeyRevoked);
-        }
-        if invalid > 0 {
-            transaction.execute(include_str!("import_rejects.sql"), &[&block.block.0]).await?;
-        }
-        match ending {
-            Ending::Commit(kept) => {
-                if let Some((claim, render)) = kept {
-                    claim.keep(&transaction, &render(counts)).await?;
-                }
-                transaction.commit().await?;
-            }
-            Ending::RollBack => transaction.rollback().await?,
-        }
-        Ok(counts)
+        done
     }
 
     /// Records that a file was refused before any of it was read: the journal entry and its event.
@@ -307,6 +277,54 @@ impl Store {
         .await
         .map(drop)
     }
+}
+
+/// Brings a block in over this connection.
+async fn import_on<E>(
+    connection: &mut Object,
+    block: &NewBlock,
+    rows: impl Stream<Item = Result<StagedChunk, E>>,
+    timeout: Duration,
+    ending: Ending<'_>,
+) -> Result<Counts, ImportFailure<E>> {
+    let transaction = connection.transaction().await?;
+    let milliseconds = timeout.as_millis().to_string();
+    transaction.query(include_str!("import_settings.sql"), &[&milliseconds]).await?;
+    if let Ending::Commit(Some((claim, _))) = &ending {
+        claim.hold(&transaction).await?;
+    }
+    let source = if block.file.is_some() { Source::Files } else { Source::Inventory };
+    transaction.query(include_str!("import_lock.sql"), &[&(source as i32)]).await?;
+    transaction.batch_execute(include_str!("import_stage.sql")).await?;
+    let sink = transaction.copy_in(include_str!("import_copy.sql")).await?;
+    let Staged { rows, rejected: invalid, range } = stage(sink, rows).await?;
+    let inserted = match range {
+        Range(None) => 0,
+        Range(Some((first, last))) => {
+            let operator = block.file.as_ref().map(|file| file.operator.as_str());
+            transaction
+                .execute(include_str!("import_numbers.sql"), &[&operator, &block.block.0, &first, &last])
+                .await
+                .map(signed)?
+        }
+    };
+    let counts = Counts { inserted, duplicates: rows - invalid - inserted, invalid };
+    if !record(&transaction, block, counts).await? {
+        return Err(ImportFailure::KeyRevoked);
+    }
+    if invalid > 0 {
+        transaction.execute(include_str!("import_rejects.sql"), &[&block.block.0]).await?;
+    }
+    match ending {
+        Ending::Commit(kept) => {
+            if let Some((claim, render)) = kept {
+                claim.keep(&transaction, &render(counts)).await?;
+            }
+            transaction.commit().await?;
+        }
+        Ending::RollBack => transaction.rollback().await?,
+    }
+    Ok(counts)
 }
 
 /// What is in the staging table.

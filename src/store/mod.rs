@@ -11,6 +11,7 @@ pub mod import;
 pub mod journal;
 pub mod leadership;
 pub mod leases;
+mod lent;
 pub mod load;
 pub mod migrate;
 pub mod operators;
@@ -27,6 +28,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
 use crate::telemetry::StoreUse;
+use lent::Lent;
 
 /// Why the store could not answer.
 #[derive(Debug, thiserror::Error)]
@@ -153,6 +155,11 @@ impl Store {
 
     pub(crate) async fn connection(&self) -> Result<Object, StoreError> {
         Ok(self.pool.get().await?)
+    }
+
+    /// A connection that goes back to the pool only when that is said.
+    async fn lent(&self) -> Result<Lent, StoreError> {
+        Ok(Lent::new(self.connection().await?))
     }
 
     /// Runs one prepared statement on a connection of the pool.

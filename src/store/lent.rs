@@ -1,0 +1,119 @@
+//! A connection for more than one statement, and what becomes of it when its work is left in the middle.
+//!
+//! What must stay true: a connection goes back to the pool only when its work came to an end of its own. Otherwise what
+//! PostgreSQL still runs for it is cancelled, so that its locks are free, and the connection is closed.
+
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use tokio::runtime::Handle;
+use tokio_postgres::NoTls;
+
+/// How long to try to have a statement cancelled.
+const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+
+const KEPT: &str = "the connection is there until it is given back or dropped";
+
+/// A connection out of the pool. Dropped without [`Lent::give_back`], it does not return.
+#[derive(Debug)]
+pub(super) struct Lent(Option<Object>);
+
+impl Lent {
+    pub(super) fn new(connection: Object) -> Self {
+        Self(Some(connection))
+    }
+
+    /// Its work is done: the pool may have it again.
+    pub(super) fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Deref for Lent {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        self.0.as_ref().expect(KEPT)
+    }
+}
+
+impl DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Object {
+        self.0.as_mut().expect(KEPT)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(connection) = self.0.take() else { return };
+        let client = Object::take(connection);
+        // Outside the runtime there is nobody to cancel it; PostgreSQL ends it by its statement_timeout.
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            // PostgreSQL does not notice a closed connection before its statement ends.
+            match tokio::time::timeout(CANCEL_LIMIT, client.cancel_token().cancel_query(NoTls)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "a statement that was left could not be cancelled"),
+                Err(_) => tracing::warn!("a statement that was left was not cancelled in time"),
+            }
+            drop(client);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep, timeout};
+
+    use crate::devstack::SharedStack;
+    use crate::store::migrate::migrate;
+    use crate::store::{Store, StoreSettings};
+
+    use super::*;
+
+    /// A store with one connection, whose statements PostgreSQL itself ends after a minute.
+    async fn store() -> Store {
+        let stack = SharedStack::from_env().unwrap();
+        let databases = stack.databases();
+        databases.ensure_template("numbering_template", async |url| Ok(migrate(url).await.map(drop)?)).await.unwrap();
+        let database = stack.take_part().await.unwrap().database;
+        databases.create(&database, "numbering_template").await.unwrap();
+        let settings = StoreSettings {
+            url: databases.app_url(&database),
+            pool_size: 1,
+            acquire_timeout: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            lock_timeout: Duration::from_mins(1),
+            statement_timeout: Duration::from_mins(1),
+        };
+        Store::new(&settings).unwrap()
+    }
+
+    /// Waits until nobody holds the lock that the tests take.
+    async fn until_free(store: &Store) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let rows = store.query("SELECT pg_try_advisory_lock(7)", &[]).await.unwrap();
+            if rows[0].get(0) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the statement still runs");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    const LOCK_AND_SLEEP: &str = "SELECT pg_advisory_xact_lock(7), pg_sleep(60)";
+
+    #[tokio::test]
+    async fn a_statement_left_in_the_middle_is_cancelled_and_its_connection_closed() {
+        let store = store().await;
+        let work = async {
+            let mut connection = store.lent().await.unwrap();
+            let transaction = connection.transaction().await.unwrap();
+            transaction.batch_execute(LOCK_AND_SLEEP).await
+        };
+        assert!(timeout(Duration::from_secs(1), work).await.is_err(), "it sleeps");
+        until_free(&store).await;
+    }
+}
