@@ -68,9 +68,11 @@ mod tests {
 
     use crate::devstack::SharedStack;
     use crate::store::migrate::migrate;
-    use crate::store::{Store, StoreSettings};
+    use crate::store::{Store, StoreError, StoreSettings};
 
     use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(2);
 
     /// A store with one connection, whose statements PostgreSQL itself ends after a minute.
     async fn store() -> Store {
@@ -87,7 +89,7 @@ mod tests {
             lock_timeout: Duration::from_mins(1),
             statement_timeout: Duration::from_mins(1),
         };
-        Store::new(&settings).unwrap()
+        Store { patience: PATIENCE, ..Store::new(&settings).unwrap() }
     }
 
     /// Waits until nobody holds the lock that the tests take.
@@ -115,5 +117,26 @@ mod tests {
         };
         assert!(timeout(Duration::from_secs(1), work).await.is_err(), "it sleeps");
         until_free(&store).await;
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_comes_late_is_given_up_and_one_that_ends_gives_its_connection_back() {
+        let store = store().await;
+        let late = store
+            .transaction(async |transaction| {
+                transaction.batch_execute(LOCK_AND_SLEEP).await?;
+                Ok(transaction.commit().await?)
+            })
+            .await;
+        assert!(matches!(late, Err(StoreError::Late(PATIENCE))), "{late:?}");
+        until_free(&store).await;
+        let pid = async || -> i32 { store.query("SELECT pg_backend_pid()", &[]).await.unwrap()[0].get(0) };
+        let before = pid().await;
+        let ended = store.transaction(async |transaction| Ok(transaction.commit().await?)).await;
+        assert!(ended.is_ok());
+        assert_eq!(pid().await, before);
+        let failed = store.transaction(async |transaction| Ok(transaction.batch_execute("SELECT 1/0").await?)).await;
+        assert!(matches!(failed, Err(StoreError::Statement(_))), "{failed:?}");
+        assert_ne!(pid().await, before);
     }
 }

@@ -22,7 +22,7 @@ pub mod tenants;
 
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Transaction};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
@@ -198,6 +198,25 @@ impl Store {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.query("SELECT 1", &[]).await.map(drop)
+    }
+
+    /// Runs the statements of one transaction, which `work` commits, or drops to roll it back; all within the store's
+    /// patience. When it fails or comes late, the connection ends with it.
+    pub(crate) async fn transaction<T>(
+        &self,
+        work: impl AsyncFnOnce(Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let done = tokio::time::timeout(self.patience, async {
+            let mut connection = self.lent().await?;
+            let done = work(connection.transaction().await?).await?;
+            connection.give_back();
+            Ok(done)
+        })
+        .await
+        .unwrap_or(Err(StoreError::Late(self.patience)));
+        StoreUse::record(started.elapsed());
+        done
     }
 
     /// Like [`Store::query`], for statements that give at most one row.

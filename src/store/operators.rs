@@ -117,22 +117,23 @@ impl Store {
         prefixes: &[String],
         origin: &Origin,
     ) -> Result<Vec<String>, StoreError> {
-        let mut connection = self.connection().await?;
-        let transaction = connection.transaction().await?;
-        let id = operator.as_str();
-        // One at a time: two that swap prefixes must not wait for each other in a circle.
-        transaction.batch_execute(include_str!("operator_prefixes_lock.sql")).await?;
-        let rows = transaction.query(include_str!("operator_prefixes_taken.sql"), &[&id, &prefixes]).await?;
-        if !rows.is_empty() {
-            return Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?);
-        }
-        transaction.execute(include_str!("operator_put.sql"), &[&id, &name]).await?;
-        transaction.execute(include_str!("operator_prefixes_drop.sql"), &[&id, &prefixes]).await?;
-        transaction.execute(include_str!("operator_prefixes_add.sql"), &[&id, &prefixes]).await?;
-        let data = json!({ "operatorId": id, "name": name, "prefixes": prefixes });
-        journal(&transaction, operator, "numbering.operator.updated", &data, origin).await?;
-        transaction.commit().await?;
-        Ok(Vec::new())
+        self.transaction(async |transaction| {
+            let id = operator.as_str();
+            // One at a time: two that swap prefixes must not wait for each other in a circle.
+            transaction.batch_execute(include_str!("operator_prefixes_lock.sql")).await?;
+            let rows = transaction.query(include_str!("operator_prefixes_taken.sql"), &[&id, &prefixes]).await?;
+            if !rows.is_empty() {
+                return Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?);
+            }
+            transaction.execute(include_str!("operator_put.sql"), &[&id, &name]).await?;
+            transaction.execute(include_str!("operator_prefixes_drop.sql"), &[&id, &prefixes]).await?;
+            transaction.execute(include_str!("operator_prefixes_add.sql"), &[&id, &prefixes]).await?;
+            let data = json!({ "operatorId": id, "name": name, "prefixes": prefixes });
+            journal(&transaction, operator, "numbering.operator.updated", &data, origin).await?;
+            transaction.commit().await?;
+            Ok(Vec::new())
+        })
+        .await
     }
 
     /// Adds a signing key. The same key again changes nothing. With an idempotency claim the answer is kept in the same
@@ -144,31 +145,32 @@ impl Store {
         origin: &Origin,
         kept: Option<KeptAnswer<'_>>,
     ) -> Result<KeyAdded, StoreError> {
-        let mut connection = self.connection().await?;
-        let transaction = connection.transaction().await?;
-        let id = operator.as_str();
-        if transaction.query_opt(include_str!("operator_lock.sql"), &[&id]).await?.is_none() {
-            return Ok(KeyAdded::UnknownOperator);
-        }
-        let standing = transaction.query_opt(include_str!("operator_key.sql"), &[&id, &new.key.as_str()]).await?;
-        let stands = match standing {
-            Some(row) => {
-                let standing = signing_key(&row)?;
-                if !new.is(&standing) {
-                    return Ok(KeyAdded::Differs);
-                }
-                standing
+        self.transaction(async |transaction| {
+            let id = operator.as_str();
+            if transaction.query_opt(include_str!("operator_lock.sql"), &[&id]).await?.is_none() {
+                return Ok(KeyAdded::UnknownOperator);
             }
-            None => match insert_key(&transaction, operator, new, origin).await? {
-                KeyAdded::Stands(added) => added,
-                refused => return Ok(refused),
-            },
-        };
-        if let Some((claim, render)) = kept {
-            claim.keep(&transaction, &render(&stands)).await?;
-        }
-        transaction.commit().await?;
-        Ok(KeyAdded::Stands(stands))
+            let standing = transaction.query_opt(include_str!("operator_key.sql"), &[&id, &new.key.as_str()]).await?;
+            let stands = match standing {
+                Some(row) => {
+                    let standing = signing_key(&row)?;
+                    if !new.is(&standing) {
+                        return Ok(KeyAdded::Differs);
+                    }
+                    standing
+                }
+                None => match insert_key(&transaction, operator, new, origin).await? {
+                    KeyAdded::Stands(added) => added,
+                    refused => return Ok(refused),
+                },
+            };
+            if let Some((claim, render)) = kept {
+                claim.keep(&transaction, &render(&stands)).await?;
+            }
+            transaction.commit().await?;
+            Ok(KeyAdded::Stands(stands))
+        })
+        .await
     }
 
     /// Revokes a key from now on; `false` where there is no such key. To revoke it again changes nothing.
@@ -178,17 +180,18 @@ impl Store {
         key: &SigningKeyId,
         origin: &Origin,
     ) -> Result<bool, StoreError> {
-        let mut connection = self.connection().await?;
-        let transaction = connection.transaction().await?;
-        let ids = (operator.as_str(), key.as_str());
-        let revoked = transaction.execute(include_str!("operator_key_revoke.sql"), &[&ids.0, &ids.1]).await?;
-        if revoked == 0 {
-            return Ok(transaction.query_opt(include_str!("operator_key.sql"), &[&ids.0, &ids.1]).await?.is_some());
-        }
-        let data = json!({ "operatorId": ids.0, "keyId": ids.1 });
-        journal(&transaction, operator, "numbering.operator.key_revoked", &data, origin).await?;
-        transaction.commit().await?;
-        Ok(true)
+        self.transaction(async |transaction| {
+            let ids = (operator.as_str(), key.as_str());
+            let revoked = transaction.execute(include_str!("operator_key_revoke.sql"), &[&ids.0, &ids.1]).await?;
+            if revoked == 0 {
+                return Ok(transaction.query_opt(include_str!("operator_key.sql"), &[&ids.0, &ids.1]).await?.is_some());
+            }
+            let data = json!({ "operatorId": ids.0, "keyId": ids.1 });
+            journal(&transaction, operator, "numbering.operator.key_revoked", &data, origin).await?;
+            transaction.commit().await?;
+            Ok(true)
+        })
+        .await
     }
 
     /// What an import of this operator is checked against; `None` where there is no such operator.

@@ -50,28 +50,29 @@ impl Store {
         settings: &TenantSettings,
         origin: &Origin,
     ) -> Result<bool, StoreError> {
-        let mut connection = self.connection().await?;
-        let transaction = connection.transaction().await?;
-        let id = tenant.as_str();
-        transaction.execute(include_str!("tenant_meet.sql"), &[&id, &settings.plan]).await?;
-        transaction.query_opt(include_str!("tenant_lock.sql"), &[&id]).await?;
-        let sets_allowlist = settings.operator_allowlist.is_some();
-        let allowlist: Option<Vec<&str>> = settings
-            .operator_allowlist
-            .as_ref()
-            .and_then(|list| Some(list.as_ref()?.iter().map(OperatorId::as_str).collect()));
-        let status = settings.status.map(TenantStatus::as_str);
-        let parameters: [&(dyn ToSql + Sync); 5] = [&id, &settings.plan, &status, &sets_allowlist, &allowlist];
-        let Some(row) = transaction.query_opt(include_str!("tenant_put.sql"), &parameters).await? else {
-            return Ok(false);
-        };
-        let (status, allowlist): (&str, Option<Vec<&str>>) = (row.try_get(0)?, row.try_get(1)?);
-        let data = json!({
-            "tenantId": id, "plan": settings.plan, "status": status, "operatorAllowlist": allowlist,
-        });
-        journal(&transaction, tenant, "numbering.tenant.updated", &data, false, origin).await?;
-        transaction.commit().await?;
-        Ok(true)
+        self.transaction(async |transaction| {
+            let id = tenant.as_str();
+            transaction.execute(include_str!("tenant_meet.sql"), &[&id, &settings.plan]).await?;
+            transaction.query_opt(include_str!("tenant_lock.sql"), &[&id]).await?;
+            let sets_allowlist = settings.operator_allowlist.is_some();
+            let allowlist: Option<Vec<&str>> = settings
+                .operator_allowlist
+                .as_ref()
+                .and_then(|list| Some(list.as_ref()?.iter().map(OperatorId::as_str).collect()));
+            let status = settings.status.map(TenantStatus::as_str);
+            let parameters: [&(dyn ToSql + Sync); 5] = [&id, &settings.plan, &status, &sets_allowlist, &allowlist];
+            let Some(row) = transaction.query_opt(include_str!("tenant_put.sql"), &parameters).await? else {
+                return Ok(false);
+            };
+            let (status, allowlist): (&str, Option<Vec<&str>>) = (row.try_get(0)?, row.try_get(1)?);
+            let data = json!({
+                "tenantId": id, "plan": settings.plan, "status": status, "operatorAllowlist": allowlist,
+            });
+            journal(&transaction, tenant, "numbering.tenant.updated", &data, false, origin).await?;
+            transaction.commit().await?;
+            Ok(true)
+        })
+        .await
     }
 
     /// Changes the tenant's own quotas, at once; `false` where the tenant is unknown.
@@ -81,30 +82,31 @@ impl Store {
         quotas: &QuotaChanges,
         origin: &Origin,
     ) -> Result<bool, StoreError> {
-        let mut connection = self.connection().await?;
-        let transaction = connection.transaction().await?;
-        let id = tenant.as_str();
-        let Some(locked) = transaction.query_opt(include_str!("tenant_lock.sql"), &[&id]).await? else {
-            return Ok(false);
-        };
-        let set = Counter::ALL.map(|counter| quotas.get(counter).flatten());
-        let named = Counter::ALL.map(|counter| quotas.get(counter).is_some());
-        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&id];
-        parameters.extend(set.iter().map(|quota| quota as &(dyn ToSql + Sync)));
-        parameters.extend(named.iter().map(|named| named as &(dyn ToSql + Sync)));
-        let row = transaction.query_one(include_str!("tenant_quotas_put.sql"), &parameters).await?;
-        let mut own = Map::new();
-        for (index, counter) in Counter::ALL.into_iter().enumerate() {
-            own.insert(counter.as_str().to_owned(), row.try_get::<_, Option<i32>>(index)?.into());
-        }
-        // The limits in force follow, by the same statement that follows a plan.
-        let plan: &str = locked.try_get(0)?;
-        let unchanged: [&(dyn ToSql + Sync); 5] = [&id, &plan, &None::<&str>, &false, &None::<Vec<&str>>];
-        transaction.query_one(include_str!("tenant_put.sql"), &unchanged).await?;
-        let data = json!({ "tenantId": id, "plan": plan, "quotas": own });
-        journal(&transaction, tenant, "numbering.quota.changed", &data, true, origin).await?;
-        transaction.commit().await?;
-        Ok(true)
+        self.transaction(async |transaction| {
+            let id = tenant.as_str();
+            let Some(locked) = transaction.query_opt(include_str!("tenant_lock.sql"), &[&id]).await? else {
+                return Ok(false);
+            };
+            let set = Counter::ALL.map(|counter| quotas.get(counter).flatten());
+            let named = Counter::ALL.map(|counter| quotas.get(counter).is_some());
+            let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&id];
+            parameters.extend(set.iter().map(|quota| quota as &(dyn ToSql + Sync)));
+            parameters.extend(named.iter().map(|named| named as &(dyn ToSql + Sync)));
+            let row = transaction.query_one(include_str!("tenant_quotas_put.sql"), &parameters).await?;
+            let mut own = Map::new();
+            for (index, counter) in Counter::ALL.into_iter().enumerate() {
+                own.insert(counter.as_str().to_owned(), row.try_get::<_, Option<i32>>(index)?.into());
+            }
+            // The limits in force follow, by the same statement that follows a plan.
+            let plan: &str = locked.try_get(0)?;
+            let unchanged: [&(dyn ToSql + Sync); 5] = [&id, &plan, &None::<&str>, &false, &None::<Vec<&str>>];
+            transaction.query_one(include_str!("tenant_put.sql"), &unchanged).await?;
+            let data = json!({ "tenantId": id, "plan": plan, "quotas": own });
+            journal(&transaction, tenant, "numbering.quota.changed", &data, true, origin).await?;
+            transaction.commit().await?;
+            Ok(true)
+        })
+        .await
     }
 }
 
