@@ -31,15 +31,20 @@ missing_build_tools() {
     has cc || echo gcc libc6-dev
 }
 
-# install_packages NAME…: installs Debian packages, without starting the services that come with them.
-install_packages() {
-    [ $# -gt 0 ] || return 0
+# need_apt NAME…: sees to it that Debian packages can be had, and sets as_root to what makes a command root's.
+need_apt() {
     as_root=
     if [ "$(id -u)" != 0 ]; then
         has sudo || give_up "this machine lacks: $*" "as root: apt-get update && apt-get install $*"
         as_root=sudo
     fi
     has apt-get || give_up "this machine lacks: $*" "install these with its own package manager, and start this again"
+}
+
+# install_packages NAME…: installs Debian packages, without starting the services that come with them.
+install_packages() {
+    [ $# -gt 0 ] || return 0
+    need_apt "$@"
     printf 'installing %s\n' "$*" >&2
     # Debian's way of saying that no service is to be started or restarted meanwhile; an administrator's own rule stays.
     $as_root sh -eu -c '
@@ -68,4 +73,25 @@ need_schemathesis() {
         python3 -m venv "$1/venv"
         "$1/venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$schemathesis_version"
     fi
+}
+
+# need_promtool TARGET: sees to it that promtool is there, and on PATH. Its package is a whole Prometheus that would start
+# with the machine: it is only unpacked, in the target directory.
+need_promtool() {
+    has promtool || PATH=$PATH:$1/prometheus/usr/bin
+    has promtool && return 0
+    need_apt prometheus
+    printf 'unpacking promtool\n' >&2
+    rm -rf "$1/prometheus"
+    mkdir -p "$1/prometheus"
+    (
+        cd "$1/prometheus"
+        # Whatever apt-get has known for long may be gone from its mirror.
+        if ! apt-get download -q prometheus; then
+            $as_root apt-get update -q
+            apt-get download -q prometheus
+        fi
+        dpkg-deb -x prometheus_*.deb .
+        rm prometheus_*.deb
+    ) >&2
 }
