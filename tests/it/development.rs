@@ -72,6 +72,7 @@ fn dev_serves_heals_refuses_a_second_one_and_leaves_nothing_behind() {
         "NUMBERING_DATABASE_URL",
         "NUMBERING_REDIS_URL",
         "NUMBERING_NATS_URL",
+        "NUMBERING_BILLING_URL",
         "ADMIN_TOKEN",
         "COMPLIANCE_TOKEN",
         "VALIDATOR_TOKEN",

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use super::billing::Billing;
 use super::identity::Issuer;
 use super::replica::Place;
 use crate::devstack::{Stack, files};
@@ -16,11 +17,12 @@ use crate::devstack::{Stack, files};
 type Variable = (&'static str, String);
 
 /// Where the servers are that all replicas share.
-pub(super) fn shared(stack: &Stack) -> [Variable; 3] {
+pub(super) fn shared(stack: &Stack, billing: &Billing) -> [Variable; 4] {
     [
         ("NUMBERING_DATABASE_URL", stack.databases().app_url("numbering")),
         ("NUMBERING_REDIS_URL", stack.redis.url().to_owned()),
         ("NUMBERING_NATS_URL", stack.nats.url().to_owned()),
+        ("NUMBERING_BILLING_URL", billing.url().to_owned()),
     ]
 }
 
@@ -28,7 +30,7 @@ pub(super) fn shared(stack: &Stack) -> [Variable; 3] {
 pub(super) fn write(
     directory: &Path,
     replicas: &[Place],
-    shared: [Variable; 3],
+    shared: [Variable; 4],
     issuer: &Issuer,
 ) -> anyhow::Result<()> {
     let all = |address: fn(Place) -> String| replicas.iter().copied().map(address).collect::<Vec<_>>().join(",");

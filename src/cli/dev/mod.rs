@@ -3,6 +3,7 @@
 //! What must stay true: it stops what it started and nothing else; `dev.env` is there exactly while it serves; what dies
 //! is started again where it was; the data lasts from one start to the next.
 
+mod billing;
 mod dev_env;
 pub(super) mod identity;
 mod operators;
@@ -20,6 +21,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Period;
 use crate::devstack::{Advised, Home, Server, Stack, StackOptions, is_free};
+use billing::Billing;
 use identity::Issuer;
 use replica::Place;
 use supervisor::Supervisor;
@@ -72,6 +74,7 @@ struct Installation {
     /// From the moment that the data directory is held.
     home: Option<Arc<Home>>,
     supervisor: Supervisor,
+    billing: Option<Billing>,
 }
 
 impl Installation {
@@ -87,10 +90,11 @@ impl Installation {
         stack.databases().admit_service().await?;
         let issuer = Issuer::make(directory)?;
 
+        let billing = self.billing.insert(Billing::start(home).await?);
         let places = choose_places(args, home)?;
         let prepare = |(index, place): (usize, &Place)| replica::prepare(&stack, *place, index + 1, places.len());
         let mut replicas = places.iter().enumerate().map(prepare).collect::<anyhow::Result<Vec<_>>>()?;
-        let shared = dev_env::shared(&stack);
+        let shared = dev_env::shared(&stack, billing);
         let (postgres, redis, nats) = stack.into_servers();
         let restart_delay = args.restart_delay.duration();
         self.supervisor.keep([postgres, redis, nats], restart_delay);
@@ -100,7 +104,7 @@ impl Installation {
             sample::load(directory, &places[0].http_url(), &issuer).await?;
         }
         dev_env::write(directory, &places, shared, &issuer)?;
-        print!("{}", welcome(&args.data_dir, &places));
+        print!("{}", welcome(&args.data_dir, &places, billing));
         std::future::pending().await
     }
 
@@ -110,6 +114,9 @@ impl Installation {
         eprintln!("stopping");
         let removed = dev_env::remove(home.path());
         self.supervisor.stop().await;
+        if let Some(billing) = self.billing.take() {
+            billing.stop().await;
+        }
         removed
     }
 }
@@ -145,7 +152,7 @@ fn choose_address(
     Ok(address)
 }
 
-fn welcome(data_dir: &Path, places: &[Place]) -> String {
+fn welcome(data_dir: &Path, places: &[Place], billing: &Billing) -> String {
     let env = dev_env::file(data_dir);
     let list = |address: fn(Place) -> String| places.iter().copied().map(address).collect::<Vec<_>>().join("  ");
     let first = places[0].http_url();
@@ -156,6 +163,7 @@ numbering is serving.
 
   REST      {rest}
   gRPC      {grpc}
+  billing   {billing}  (a stand-in)
   read      {first}/docs  (and {first}/openapi.json)
   tokens    {env}
   logs      {logs}
@@ -169,6 +177,7 @@ Ctrl-C stops everything and keeps the data.
 ",
         rest = list(Place::http_url),
         grpc = list(Place::grpc_address),
+        billing = billing.url(),
         env = env.display(),
         logs = data_dir.join("logs").display(),
     )
