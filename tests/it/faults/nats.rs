@@ -14,7 +14,7 @@ use crate::support::TestApp;
 async fn nats_is_away_during_traffic_and_every_event_arrives_once_and_in_order() {
     let directory = directory();
     let mut server = nats::start(&Home::open(directory.path()).unwrap(), 1).await.unwrap();
-    let url = server.url().replace("nats://", "nats://numbering:numbering@");
+    let url = server.url().to_owned();
     let mut app = TestApp::start_with(&[SHORT_REST, ("NUMBERING_NATS__URL", &url)]).await;
     app.part.nats_url = url;
     let play = Play::quiet(app.stock_numbers(60).await);
