@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -17,14 +18,39 @@ fn directory() -> TempDir {
     tempfile::Builder::new().prefix("numbering-development-").tempdir_in("/var/tmp").unwrap()
 }
 
-fn start(arguments: &[&str], directory: &Path) -> Child {
+/// A process that ends with its test, however that ends; what it started goes with it.
+struct Running(Child);
+
+impl Deref for Running {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for Running {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already, which is how the tests that pass leave it.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+fn start(arguments: &[&str], directory: &Path) -> Running {
     let log = fs::File::create(directory.join("said")).unwrap();
     let mut command = Command::new(PROGRAM);
     command.args(arguments).arg("--data-dir").arg(directory);
-    command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()
+    Running(command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
 }
 
-fn start_dev(directory: &Path) -> Child {
+fn start_dev(directory: &Path) -> Running {
     start(&["dev", "--no-sample", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0", "--restart-delay", "1s"], directory)
 }
 
