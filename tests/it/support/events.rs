@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::context::{GetStreamError, GetStreamErrorKind};
+use async_nats::jetstream::stream::Stream;
 use async_nats::{ConnectOptions, ServerAddr, jetstream};
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -28,17 +31,33 @@ async fn connect(nats_url: &str) -> async_nats::Client {
     ConnectOptions::with_user_and_password(user.into(), password.into()).connect(address).await.unwrap()
 }
 
+/// The stream of events, once there is one: a service makes it when its relay first reaches NATS.
+async fn stream(nats_url: &str) -> Stream {
+    let jetstream = jetstream::new(connect(nats_url).await);
+    let made = async {
+        loop {
+            match jetstream.get_stream("NUMBERING").await {
+                Ok(stream) => return stream,
+                Err(error) if is_absence(&error) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => panic!("the stream cannot be looked up: {error}"),
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, made).await.expect("a relay makes the stream")
+}
+
+fn is_absence(error: &GetStreamError) -> bool {
+    matches!(error.kind(), GetStreamErrorKind::JetStream(refused) if refused.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
 /// How many events the stream holds.
 pub(crate) async fn published(nats_url: &str) -> u64 {
-    let mut stream = jetstream::new(connect(nats_url).await).get_stream("NUMBERING").await.unwrap();
-    stream.info().await.unwrap().state.messages
+    stream(nats_url).await.info().await.unwrap().state.messages
 }
 
 /// The first `count` events of the stream, in its order.
 pub(crate) async fn first(nats_url: &str, count: usize) -> Vec<Received> {
-    let client = connect(nats_url).await;
-    let jetstream = jetstream::new(client);
-    let stream = jetstream.get_stream("NUMBERING").await.unwrap();
+    let stream = stream(nats_url).await;
     let settings = pull::Config { ack_policy: AckPolicy::None, ..pull::Config::default() };
     let mut messages = stream.create_consumer(settings).await.unwrap().messages().await.unwrap();
     let mut received = Vec::with_capacity(count);
