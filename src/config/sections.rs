@@ -291,6 +291,8 @@ section! {
         hold_ttl: Period = Period::from_hours(24),
         /// How long before its end a lease is renewed (US-NUM-005).
         renewal_window: Period = Period::from_days(7),
+        /// How long after a refused renewal it is asked for again (US-NUM-005).
+        renewal_retry: Period = Period::from_hours(24),
         /// How long a vanity lease lives on after a failed renewal (US-NUM-012).
         vanity_grace: Period = Period::from_days(14),
         /// How often a tenant in grace is reminded (US-NUM-012).

@@ -1,7 +1,7 @@
 //! The types of the events that the world is told. Entries of the journal with other types are for the audit trail alone.
 
 /// Every type that is published, as `docs/events/asyncapi.yaml` describes it.
-pub const PUBLISHED_TYPES: [&str; 16] = [
+pub const PUBLISHED_TYPES: [&str; 18] = [
     "numbering.block.imported",
     "numbering.block.import_rejected",
     "numbering.reservation.held",
@@ -9,6 +9,8 @@ pub const PUBLISHED_TYPES: [&str; 16] = [
     "numbering.lease.created",
     "numbering.lease.renewed",
     "numbering.lease.renewal_over_quota",
+    "numbering.lease.renewal_failed",
+    "numbering.lease.grace_reminder",
     "numbering.lease.updated",
     "numbering.lease.suspended",
     "numbering.lease.reinstated",

@@ -4,6 +4,7 @@
 //! tells the step itself, not the moment of publishing, so that the journal's copy is the event's.
 
 use jiff::Timestamp;
+use numbering_domain::event::ReleaseReason;
 use numbering_domain::transition::Step;
 use numbering_domain::{Event, Lease, Number, Price, TicketId};
 use serde_json::{Map, Value, json};
@@ -34,18 +35,39 @@ fn members(event: &Event) -> Map<String, Value> {
             "tenantId": tenant.as_str(),
             "expiresAt": time(*expires_at),
         }),
-        Event::ReservationReleased { kind, reservation_id, tenant, reason } => json!({
-            "kind": kind.as_str(),
-            "reservationId": reservation_id.to_string(),
-            "tenantId": tenant.as_str(),
-            "reason": reason.as_str(),
-        }),
+        Event::ReservationReleased { kind, reservation_id, tenant, reason } => {
+            let (cause, ticket) = match reason {
+                ReleaseReason::TtlExpired | ReleaseReason::TenantRelease => (None, None),
+                ReleaseReason::TenantSuspended(ticket) => (Some("TENANT_SUSPENDED"), ticket.as_ref()),
+            };
+            json!({
+                "kind": kind.as_str(),
+                "reservationId": reservation_id.to_string(),
+                "tenantId": tenant.as_str(),
+                "reason": reason.as_str(),
+                "cause": cause,
+                "ticketId": ticket.map(TicketId::as_str),
+            })
+        }
         Event::LeaseCreated(lease) | Event::LeaseRenewed(lease) => lease_members(lease),
         Event::LeaseRenewalOverQuota { lease_id, tenant, quota, current } => json!({
             "leaseId": lease_id.to_string(),
             "tenantId": tenant.as_str(),
             "quota": quota,
             "current": current,
+        }),
+        Event::LeaseRenewalFailed { lease_id, tenant, reason, effective_until, retry_at } => json!({
+            "leaseId": lease_id.to_string(),
+            "tenantId": tenant.as_str(),
+            "reason": reason.as_str(),
+            "effectiveUntil": time(*effective_until),
+            "retryAt": retry_at.map(time),
+        }),
+        Event::LeaseGraceReminder { lease_id, tenant, effective_until, grace_until } => json!({
+            "leaseId": lease_id.to_string(),
+            "tenantId": tenant.as_str(),
+            "effectiveUntil": time(*effective_until),
+            "graceUntil": time(*grace_until),
         }),
         Event::LeaseUpdated { lease_id, tenant, auto_renew } => json!({
             "leaseId": lease_id.to_string(),

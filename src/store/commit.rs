@@ -11,6 +11,7 @@ use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use super::idempotency::{Answer, Claim};
+use super::leadership::Leadership;
 use super::{Store, StoreError};
 use crate::events::payload;
 
@@ -107,6 +108,8 @@ struct LeaseRow<'a> {
     ends_at: Timestamp,
     term: String,
     auto_renew: bool,
+    renewal_retry_at: Option<Timestamp>,
+    reminded_at: Option<Timestamp>,
     vanity: bool,
     locked: bool,
     price_amount: String,
@@ -164,6 +167,8 @@ impl<'a> LeaseRow<'a> {
             ends_at: lease.ends_at,
             term: lease.term.to_string(),
             auto_renew: lease.auto_renew,
+            renewal_retry_at: lease.renewal_retry_at,
+            reminded_at: lease.reminded_at,
             vanity: lease.vanity,
             locked: lease.locked,
             price_amount: lease.price.amount.to_string(),
@@ -257,6 +262,29 @@ impl Store {
         origin: &Origin,
         answered: Option<Answered<'_>>,
     ) -> Result<Vec<bool>, StoreError> {
+        self.commit_fenced(transitions, origin, answered, None).await
+    }
+
+    /// Like [`Store::commit`], on the strength of a role: nothing moves once the role's term is over, so that a holder that
+    /// was frozen changes nothing when it thaws.
+    pub async fn commit_as(
+        &self,
+        role: &Leadership,
+        transitions: &[Transition],
+        origin: &Origin,
+    ) -> Result<Vec<bool>, StoreError> {
+        self.commit_fenced(transitions, origin, None, Some(role)).await
+    }
+
+    async fn commit_fenced(
+        &self,
+        transitions: &[Transition],
+        origin: &Origin,
+        answered: Option<Answered<'_>>,
+        role: Option<&Leadership>,
+    ) -> Result<Vec<bool>, StoreError> {
+        let (fence, holder, term) =
+            (role.map(|held| held.role), role.map(|held| held.holder), role.map(|held| held.term));
         let input = Json(transitions.iter().map(InputRow::of).collect::<Vec<_>>());
         let claim = answered.as_ref().map(|answered| answered.claim);
         let scope = claim.map(|claim| claim.scope.as_str());
@@ -269,7 +297,23 @@ impl Store {
         let rows = loop {
             let sql = include_str!("commit.sql");
             let tried = self
-                .query(sql, &[&input, &origin.actor, &origin.request_id, &scope, &route, &key, &owner, &status, &body])
+                .query(
+                    sql,
+                    &[
+                        &input,
+                        &origin.actor,
+                        &origin.request_id,
+                        &scope,
+                        &route,
+                        &key,
+                        &owner,
+                        &status,
+                        &body,
+                        &fence,
+                        &holder,
+                        &term,
+                    ],
+                )
                 .await;
             match tried {
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {

@@ -1,9 +1,10 @@
 -- The only writer of number state: one number or ten thousand, one statement, one round trip.
 --
 -- $1 the transitions; $2 actor; $3 request id; $4 to $7 scope, route, key and owner of an idempotency claim, or NULLs;
--- $8 and $9 the answer to keep under it. Gives the identifiers that moved.
+-- $8 and $9 the answer to keep under it; $10 to $12 role, holder and term that this is done on the strength of, or NULLs.
+-- Gives the identifiers that moved.
 --
--- Lock order is an invariant: the idempotency row, numbers by identifier, tenants by id. A transition moves only if the
+-- Lock order is an invariant: the role, the idempotency row, numbers by identifier, tenants by id. A transition moves only if the
 -- number still has the version and the tenant still has the revision that it was decided on, if the moment at which time
 -- alone would have decided otherwise has not come (asked after the locks are held), and if its grant fits the quota.
 WITH input AS MATERIALIZED (
@@ -14,6 +15,12 @@ WITH input AS MATERIALIZED (
         claim_before uuid, claim_after uuid,
         steps jsonb, usage jsonb, ended jsonb, lease jsonb, lease_is_new boolean)
 ),
+-- Held until the commit: whoever takes the role over waits for it, and finds it done.
+role AS MATERIALIZED (
+    SELECT l.term FROM numbering.leaderships l
+    WHERE l.role = $10 AND l.holder = $11 AND l.term = $12 AND l.expires_at > clock_timestamp()
+    FOR SHARE
+),
 idempotency_claim AS MATERIALIZED (
     SELECT k.key FROM numbering.idempotency_keys k
     WHERE k.scope = $4 AND k.route = $5 AND k.key = $6 AND k.owner = $7 AND k.status IS NULL
@@ -22,6 +29,7 @@ idempotency_claim AS MATERIALIZED (
 locked AS MATERIALIZED (
     SELECT n.identifier, n.version FROM numbering.numbers n
     WHERE n.identifier IN (SELECT i.identifier FROM input i)
+        AND ($10::text IS NULL OR EXISTS (SELECT FROM role))
         AND ($6::text IS NULL OR EXISTS (SELECT FROM idempotency_claim))
     ORDER BY n.identifier
     FOR NO KEY UPDATE
@@ -123,9 +131,11 @@ leases_ended AS (
 ),
 leases_changed AS (
     UPDATE numbering.leases l
-    SET state = m.state, auto_renew = r.auto_renew, ends_at = r.ends_at, locked = r.locked
+    SET state = m.state, auto_renew = r.auto_renew, renewal_retry_at = r.renewal_retry_at, reminded_at = r.reminded_at,
+        ends_at = r.ends_at, locked = r.locked
     FROM moved m
-    CROSS JOIN LATERAL jsonb_to_record(m.lease) AS r (auto_renew boolean, ends_at timestamptz, locked boolean)
+    CROSS JOIN LATERAL jsonb_to_record(m.lease) AS r (
+        auto_renew boolean, renewal_retry_at timestamptz, reminded_at timestamptz, ends_at timestamptz, locked boolean)
     WHERE l.identifier = m.identifier AND l.lease_id = m.lease_id AND NOT m.lease_is_new AND m.lease IS NOT NULL
 ),
 leases_made AS (

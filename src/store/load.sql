@@ -1,10 +1,6 @@
 -- What a decision is taken on: the moment, the number with its lease, the acting tenant's standing, the listed price.
 -- $1 identifier; $2 tenant or NULL; $3 whether the vanity price is asked for. Always one row.
-SELECT clock_timestamp() AS now,
-       n.identifier, n.identifier_class, n.shown, n.operator_id, n.block_id, n.vanity_eligible, n.price_tier, n.valid_from,
-       n.version, n.state, n.tenant_id, n.reservation_id, n.lease_id, n.deadline, n.effective_until, n.ended_by, n.bars,
-       n.prior_lease_id, n.effective_from, n.ends_at, n.term, n.auto_renew, n.vanity, n.locked,
-       n.price_amount::text AS price_amount, n.price_currency, n.price_per,
+SELECT clock_timestamp() AS now, n.*,
        p.amount::text AS list_amount, p.currency AS list_currency, p.per AS list_per,
        t.tenant_id AS standing_tenant, t.plan, t.status, t.revision, t.operator_allowlist,
        t.limit_msisdn, t.limit_short_code, t.limit_alpha, t.limit_reservations, t.limit_holds,

@@ -88,6 +88,8 @@ impl<'a> Reading<'a> {
             // Short terms may have been on when this was written.
             term: Term::parse(self.needed("term")?, true).map_err(|_| self.impossible("term"))?,
             auto_renew: self.needed("auto_renew")?,
+            renewal_retry_at: self.get("renewal_retry_at")?,
+            reminded_at: self.get("reminded_at")?,
             vanity: self.needed("vanity")?,
             locked: self.needed("locked")?,
             price: self.price("price_amount", "price_currency", "price_per")?,

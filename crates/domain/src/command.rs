@@ -1,5 +1,6 @@
 //! What may be asked of a number. Bad input cannot be said: a command is made of parsed parts.
 
+use crate::event::RenewalFailure;
 use crate::ids::{LeaseId, ReservationId, TicketId};
 use crate::price::Price;
 use crate::rejection::Rejection;
@@ -121,6 +122,23 @@ pub enum Command {
         renewed_lease_id: LeaseId,
         /// What the new term costs.
         price: Price,
+    },
+    /// A renewal that did not come about, by the service: the lease stays as it is, and the attempt is told.
+    FailRenewal {
+        /// The lease that was not renewed.
+        lease_id: LeaseId,
+        /// Why.
+        reason: RenewalFailure,
+    },
+    /// A reminder that the grace runs out, by the service.
+    RemindOfGrace {
+        /// The lease in grace.
+        lease_id: LeaseId,
+    },
+    /// RESERVED or HELD → AVAILABLE, by the service: its tenant is suspended.
+    Revoke {
+        /// The case that the suspension rests on.
+        ticket: Option<TicketId>,
     },
     /// RESERVED or HELD past its time → AVAILABLE, by the service.
     ExpireReservation {

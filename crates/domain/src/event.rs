@@ -27,21 +27,44 @@ impl ReservationKind {
 }
 
 /// Why a claim ended without a lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReleaseReason {
     /// Its time ran out.
     TtlExpired,
     /// The tenant let go.
     TenantRelease,
+    /// The tenant was suspended, in this case.
+    TenantSuspended(Option<TicketId>),
 }
 
 impl ReleaseReason {
+    /// The reason as the events write it. The contract has two words: what did not run out was released, for the tenant or
+    /// by it; that a suspension did so, the event tells besides.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::TtlExpired => "TTL_EXPIRED",
+            Self::TenantRelease | Self::TenantSuspended(_) => "TENANT_RELEASE",
+        }
+    }
+}
+
+/// Why a lease was not renewed (US-NUM-005).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenewalFailure {
+    /// Billing said no.
+    BillingRejected,
+    /// The tenant is suspended; billing was not asked.
+    TenantSuspended,
+}
+
+impl RenewalFailure {
     /// The reason as the events write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::TtlExpired => "TTL_EXPIRED",
-            Self::TenantRelease => "TENANT_RELEASE",
+            Self::BillingRejected => "BILLING_REJECTED",
+            Self::TenantSuspended => "TENANT_SUSPENDED",
         }
     }
 }
@@ -85,6 +108,30 @@ pub enum Event {
         quota: i32,
         /// Today's use.
         current: i32,
+    },
+    /// The lease was not renewed this time.
+    LeaseRenewalFailed {
+        /// Which lease.
+        lease_id: LeaseId,
+        /// Whose.
+        tenant: TenantId,
+        /// Why.
+        reason: RenewalFailure,
+        /// When its term ends.
+        effective_until: Timestamp,
+        /// When it is asked for again; `None` where the lease ends before.
+        retry_at: Option<Timestamp>,
+    },
+    /// The grace of a vanity lease is running out (US-NUM-012).
+    LeaseGraceReminder {
+        /// Which lease.
+        lease_id: LeaseId,
+        /// Whose.
+        tenant: TenantId,
+        /// When its term ended.
+        effective_until: Timestamp,
+        /// When the grace ends, and the lease with it.
+        grace_until: Timestamp,
     },
     /// Automatic renewal was switched on or off.
     LeaseUpdated {
@@ -161,6 +208,8 @@ impl Event {
             Self::LeaseCreated(_) => "numbering.lease.created",
             Self::LeaseRenewed(_) => "numbering.lease.renewed",
             Self::LeaseRenewalOverQuota { .. } => "numbering.lease.renewal_over_quota",
+            Self::LeaseRenewalFailed { .. } => "numbering.lease.renewal_failed",
+            Self::LeaseGraceReminder { .. } => "numbering.lease.grace_reminder",
             Self::LeaseUpdated { .. } => "numbering.lease.updated",
             Self::LeaseSuspended { .. } => "numbering.lease.suspended",
             Self::LeaseReinstated { .. } => "numbering.lease.reinstated",

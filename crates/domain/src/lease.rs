@@ -30,6 +30,10 @@ pub struct Lease {
     pub term: Term,
     /// Whether it is to be renewed.
     pub auto_renew: bool,
+    /// A renewal was refused: it is not asked for again before then (US-NUM-005).
+    pub renewal_retry_at: Option<Timestamp>,
+    /// When the tenant was last reminded that the grace runs out (US-NUM-012).
+    pub reminded_at: Option<Timestamp>,
     /// A vanity lease: priced apart, and with a longer cool-down.
     pub vanity: bool,
     /// Whether the tenant's own recall is refused.
@@ -43,6 +47,23 @@ impl Lease {
     #[must_use]
     pub fn end_with_grace(effective_until: Timestamp, vanity: bool, auto_renew: bool, policy: &Policy) -> Timestamp {
         if vanity && auto_renew { later(effective_until, policy.vanity_grace) } else { effective_until }
+    }
+
+    /// From when on its renewal may be asked for: within `renewal_window` of its end, not before its term has begun, and not
+    /// before the next attempt after a refusal. `None` where it is not renewed.
+    #[must_use]
+    pub fn renewal_due_at(&self, policy: &Policy) -> Option<Timestamp> {
+        let window_opens = later(self.effective_until, -policy.renewal_window);
+        let retry_at = self.renewal_retry_at.unwrap_or(Timestamp::MIN);
+        self.auto_renew.then(|| window_opens.max(self.effective_from).max(retry_at))
+    }
+
+    /// When the tenant is next to be reminded that the grace runs out: at its beginning, then every `reminder_interval`.
+    /// `None` where there is no grace, or no reminder before its end.
+    #[must_use]
+    pub fn reminder_due_at(&self, policy: &Policy) -> Option<Timestamp> {
+        let due = self.reminded_at.map_or(self.effective_until, |last| later(last, policy.reminder_interval));
+        (due < self.ends_at).then_some(due)
     }
 
     /// Until when this lease is known to be good, as seen at `now`: within grace, that is the end of grace.

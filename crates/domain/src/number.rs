@@ -151,6 +151,16 @@ impl State {
         }
     }
 
+    /// The same state with the lease in force replaced: suspended where it was.
+    pub(crate) fn with_lease(&self, lease: Lease) -> Self {
+        match self {
+            Self::Suspended(_) => Self::Suspended(lease),
+            Self::Available | Self::Reserved(_) | Self::Held(_) | Self::Leased(_) | Self::Quarantine(_) => {
+                Self::Leased(lease)
+            }
+        }
+    }
+
     /// The lease in force, suspended or not.
     #[must_use]
     pub const fn lease(&self) -> Option<&Lease> {

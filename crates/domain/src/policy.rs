@@ -13,6 +13,10 @@ pub struct Policy {
     pub hold_ttl: SignedDuration,
     /// How long before `effectiveUntil` a lease may be renewed.
     pub renewal_window: SignedDuration,
+    /// How long after a refused renewal it is asked for again (US-NUM-005: daily).
+    pub renewal_retry: SignedDuration,
+    /// How often a tenant is reminded while the grace of a vanity lease runs (US-NUM-012: daily).
+    pub reminder_interval: SignedDuration,
     /// How long a vanity lease with automatic renewal stays valid past `effectiveUntil`.
     pub vanity_grace: SignedDuration,
     /// Cool-down after an MSISDN's lease.
@@ -34,6 +38,8 @@ impl Default for Policy {
             reservation_ttl: SignedDuration::from_mins(15),
             hold_ttl: SignedDuration::from_hours(24),
             renewal_window: days(7),
+            renewal_retry: days(1),
+            reminder_interval: days(1),
             vanity_grace: days(14),
             quarantine_msisdn: days(90),
             quarantine_short_code: days(30),

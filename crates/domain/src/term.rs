@@ -56,10 +56,11 @@ impl Term {
         if count > longest { Err(InvalidTerm) } else { Ok(Self { count, unit }) }
     }
 
-    /// Whether a vanity lease may have this term: `1y` or `3y` only (US-NUM-012).
+    /// Whether a vanity lease may have this term: `1y` or `3y` only (US-NUM-012), and the short ones that exist for trying
+    /// things out, which nothing else could try a vanity lease's grace with.
     #[must_use]
     pub const fn offered_for_vanity(self) -> bool {
-        matches!((self.unit, self.count), (Unit::Years, 1 | 3))
+        matches!((self.unit, self.count), (Unit::Years, 1 | 3) | (Unit::Seconds | Unit::Hours, _))
     }
 
     /// The end of a term that starts then, by the UTC calendar: a month from 31 January is the last day of February.
@@ -123,5 +124,6 @@ mod tests {
         let offered = |text: &str| Term::parse(text, false).unwrap().offered_for_vanity();
         assert!(offered("1y") && offered("3y"));
         assert!(!offered("2y") && !offered("12m") && !offered("365d"));
+        assert!(Term::parse("20s", true).unwrap().offered_for_vanity());
     }
 }

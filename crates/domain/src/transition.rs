@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use crate::command::{Acting, Command, RecallReason};
 use crate::draft::Draft;
-use crate::event::{Event, ReleaseReason, ReservationKind};
-use crate::ids::{LeaseId, ReservationId, TenantId};
+use crate::event::{Event, ReleaseReason, RenewalFailure, ReservationKind};
+use crate::ids::{LeaseId, ReservationId, TenantId, TicketId};
 use crate::lease::{Lease, LeaseState};
 use crate::number::{EndedBy, Number, Quarantine, Reservation, State, StateName};
 use crate::policy::{Policy, later};
@@ -103,6 +103,9 @@ pub fn decide(
         Command::Renew { lease_id, renewed_lease_id, price } => {
             renew(draft, acting, *lease_id, *renewed_lease_id, price)
         }
+        Command::FailRenewal { lease_id, reason } => fail_renewal(draft, acting, *lease_id, *reason),
+        Command::RemindOfGrace { lease_id } => remind_of_grace(draft, acting, *lease_id),
+        Command::Revoke { ticket } => revoke(draft, acting, ticket.as_ref()),
         Command::ExpireReservation { reservation_id } => expire_reservation(draft, *reservation_id),
         Command::ExpireLease { lease_id } => expire_lease(draft, *lease_id),
         Command::EndQuarantine => end_quarantine(draft),
@@ -289,6 +292,8 @@ fn lease(mut draft: Draft<'_>, acting: Acting<'_>, asked: &LeaseAsked<'_>) -> Re
         ends_at: Lease::end_with_grace(effective_until, asked.vanity, asked.auto_renew, draft.policy),
         term: asked.term,
         auto_renew: asked.auto_renew,
+        renewal_retry_at: None,
+        reminded_at: None,
         vanity: asked.vanity,
         locked: false,
         price: asked.price.clone(),
@@ -379,14 +384,11 @@ fn set_auto_renew(
     } else {
         Lease::end_with_grace(lease.effective_until, lease.vanity, auto_renew, draft.policy)
     };
-    let lease = Lease { ends_at, auto_renew, ..lease };
+    // Switched on anew, it is asked for again at once.
+    let renewal_retry_at = lease.renewal_retry_at.filter(|_| lease.auto_renew && auto_renew);
+    let lease = Lease { ends_at, auto_renew, renewal_retry_at, ..lease };
     let event = Event::LeaseUpdated { lease_id, tenant: lease.tenant.clone(), auto_renew };
-    let state = match draft.number.state {
-        State::Suspended(_) => State::Suspended(lease),
-        State::Available | State::Reserved(_) | State::Held(_) | State::Leased(_) | State::Quarantine(_) => {
-            State::Leased(lease)
-        }
-    };
+    let state = draft.number.state.with_lease(lease);
     draft.step(event, state);
     Ok(draft.finish())
 }
@@ -402,9 +404,9 @@ fn renew(
     in_good_standing(tenant)?;
     let old = leased_to(&draft, acting)?.clone();
     let state = draft.number.state.name();
-    let window_opens = later(old.effective_until, -draft.policy.renewal_window);
-    let meant = old.lease_id == lease_id && old.auto_renew && state == StateName::Leased;
-    if !meant || draft.now < window_opens {
+    let meant = old.lease_id == lease_id && state == StateName::Leased;
+    let due = old.renewal_due_at(draft.policy).is_some_and(|due| draft.now >= due);
+    if !meant || !due {
         return Err(Rejection::InvalidState { state });
     }
 
@@ -416,6 +418,8 @@ fn renew(
         effective_until,
         ends_at: Lease::end_with_grace(effective_until, old.vanity, old.auto_renew, draft.policy),
         price: price.clone(),
+        renewal_retry_at: None,
+        reminded_at: None,
         ..old.clone()
     };
     draft.ended.push(EndedLease { at: old.effective_until, lease: old, state: LeaseState::Renewed });
@@ -430,6 +434,66 @@ fn renew(
         draft.step(warning, same);
     }
     Ok(draft.grant_to(tenant))
+}
+
+fn fail_renewal(
+    mut draft: Draft<'_>,
+    acting: Acting<'_>,
+    lease_id: LeaseId,
+    reason: RenewalFailure,
+) -> Result<Transition, Rejection> {
+    authority(acting)?;
+    let lease = leased_to(&draft, acting)?.clone();
+    let state = draft.number.state.name();
+    let due = lease.renewal_due_at(draft.policy).is_some_and(|due| draft.now >= due);
+    if lease.lease_id != lease_id || state != StateName::Leased || !due {
+        return Err(Rejection::InvalidState { state });
+    }
+
+    let retry_at = later(draft.now, draft.policy.renewal_retry);
+    let event = Event::LeaseRenewalFailed {
+        lease_id,
+        tenant: lease.tenant.clone(),
+        reason,
+        effective_until: lease.effective_until,
+        retry_at: (retry_at < lease.ends_at).then_some(retry_at),
+    };
+    draft.step(event, State::Leased(Lease { renewal_retry_at: Some(retry_at), ..lease }));
+    Ok(draft.finish())
+}
+
+fn remind_of_grace(mut draft: Draft<'_>, acting: Acting<'_>, lease_id: LeaseId) -> Result<Transition, Rejection> {
+    authority(acting)?;
+    let lease = leased_to(&draft, acting)?.clone();
+    let due = lease.reminder_due_at(draft.policy).is_some_and(|due| draft.now >= due);
+    if lease.lease_id != lease_id || !due {
+        return Err(Rejection::InvalidState { state: draft.number.state.name() });
+    }
+
+    let event = Event::LeaseGraceReminder {
+        lease_id,
+        tenant: lease.tenant.clone(),
+        effective_until: lease.effective_until,
+        grace_until: lease.ends_at,
+    };
+    let reminded = Lease { reminded_at: Some(draft.now), ..lease };
+    let state = draft.number.state.with_lease(reminded);
+    draft.step(event, state);
+    Ok(draft.finish())
+}
+
+fn revoke(mut draft: Draft<'_>, acting: Acting<'_>, ticket: Option<&TicketId>) -> Result<Transition, Rejection> {
+    authority(acting)?;
+    let (kind, claim) = match &draft.number.state {
+        State::Reserved(claim) => (ReservationKind::Reserve, claim.clone()),
+        State::Held(claim) => (ReservationKind::Hold, claim.clone()),
+        State::Available | State::Leased(_) | State::Suspended(_) | State::Quarantine(_) => {
+            return Err(Rejection::InvalidState { state: draft.number.state.name() });
+        }
+    };
+
+    draft.end_claim(kind, &claim, ReleaseReason::TenantSuspended(ticket.cloned()));
+    Ok(draft.finish())
 }
 
 fn expire_reservation(draft: Draft<'_>, reservation_id: ReservationId) -> Result<Transition, Rejection> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use numbering_domain::event::RenewalFailure;
 use numbering_domain::transition::decide;
 use numbering_domain::{
     Acting, BlockId, Command, Identifier, IdentifierClass, LeaseId, Number, NumberingPlan, OperatorId, PerCounter,
@@ -100,11 +101,19 @@ impl Life {
     }
 
     fn lease(&mut self, auto_renew: bool) {
+        self.lease_for("6m", auto_renew, false);
+    }
+
+    fn lease_as_vanity(&mut self) {
+        self.lease_for("1y", true, true);
+    }
+
+    fn lease_for(&mut self, term: &str, auto_renew: bool, vanity: bool) {
         self.by_tenant(&Command::Lease {
             lease_id: LeaseId(Uuid::now_v7()),
-            term: Term::parse("6m", false).unwrap(),
+            term: Term::parse(term, false).unwrap(),
             auto_renew,
-            vanity: false,
+            vanity,
             may_bypass: false,
             price: price(),
         });
@@ -141,11 +150,16 @@ fn lives() -> Vec<OutboxEntry> {
     life.lease(true);
     life.by_authority(&Command::Suspend);
     life.by_authority(&Command::Reinstate);
-    life.now =
-        life.number.state.lease().unwrap().effective_until.checked_sub(jiff::SignedDuration::from_hours(1)).unwrap();
+    let (lease_id, renewed_lease_id) = (life.lease_id(), LeaseId(Uuid::now_v7()));
+    let effective_until = life.number.state.lease().unwrap().effective_until;
+    life.now = effective_until.checked_sub(jiff::SignedDuration::from_hours(48)).unwrap();
+    life.by_authority(&Command::FailRenewal { lease_id, reason: RenewalFailure::BillingRejected });
+    life.now = effective_until.checked_sub(jiff::SignedDuration::from_hours(1)).unwrap();
+    life.by_authority(&Command::FailRenewal { lease_id, reason: RenewalFailure::TenantSuspended });
+    life.by_tenant(&Command::SetAutoRenew { lease_id, auto_renew: false });
+    life.by_tenant(&Command::SetAutoRenew { lease_id, auto_renew: true });
     life.tenant.limits.msisdn = 0;
     life.tenant.used.msisdn = 1;
-    let (lease_id, renewed_lease_id) = (life.lease_id(), LeaseId(Uuid::now_v7()));
     life.by_tenant(&Command::Renew { lease_id, renewed_lease_id, price: price() });
     life.by_tenant(&Command::SetAutoRenew { lease_id: renewed_lease_id, auto_renew: false });
     life.by_authority(&Command::Recall {
@@ -156,6 +170,8 @@ fn lives() -> Vec<OutboxEntry> {
     let mut events = life.events;
 
     let mut life = Life::new(IdentifierClass::Alpha, "MY BANK", "My Bank");
+    life.reserve();
+    life.by_authority(&Command::Revoke { ticket: Some(TicketId::parse("AML-7").unwrap()) });
     life.reserve();
     life.lease(false);
     life.by_tenant(&Command::Recall { reason: RecallReason::TenantInitiated(None), stated_actor: None });
@@ -169,6 +185,11 @@ fn lives() -> Vec<OutboxEntry> {
     life.by_authority(&Command::ExpireLease { lease_id });
     life.pass_deadline();
     life.by_authority(&Command::EndQuarantine);
+    life.reserve();
+    life.lease_as_vanity();
+    life.now = life.number.state.lease().unwrap().effective_until;
+    let lease_id = life.lease_id();
+    life.by_authority(&Command::RemindOfGrace { lease_id });
     events.append(&mut life.events);
     events
 }

@@ -109,6 +109,8 @@ pub(crate) fn lease(holder: &str, effective_until: Timestamp) -> Lease {
         ends_at: effective_until,
         term: term("30d"),
         auto_renew: true,
+        renewal_retry_at: None,
+        reminded_at: None,
         vanity: false,
         locked: false,
         price: price(),

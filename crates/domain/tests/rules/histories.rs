@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
+use numbering_domain::event::RenewalFailure;
 use numbering_domain::number::State;
 use numbering_domain::{Command, Counter, RecallReason, TenantStatus};
 use proptest::prelude::*;
@@ -15,7 +16,7 @@ use crate::world::{Actor, Commit, TICK, World};
 
 const NUMBERS: usize = 5;
 const TENANTS: usize = 3;
-const TERMS: [&str; 5] = ["18s", "25s", "60s", "1y", "3y"];
+const TERMS: [&str; 6] = ["18s", "25s", "60s", "1y", "2y", "3y"];
 
 /// What is asked, before ids are known.
 #[derive(Clone, Debug)]
@@ -29,6 +30,9 @@ enum Asked {
     Reinstate,
     SetAutoRenew { auto_renew: bool },
     Renew,
+    FailRenewal(RenewalFailure),
+    RemindOfGrace,
+    Revoke,
     ExpireReservation,
     ExpireLease,
     EndQuarantine,
@@ -37,14 +41,17 @@ enum Asked {
 
 impl Asked {
     /// Whether the contract's table has a line for it from this state.
-    const fn is_for(&self, state: &State) -> bool {
+    fn is_for(&self, state: &State) -> bool {
         match self {
             Self::Reserve => matches!(state, State::Available),
             Self::Hold => matches!(state, State::Reserved(_)),
-            Self::Release | Self::ExpireReservation => matches!(state, State::Reserved(_) | State::Held(_)),
+            Self::Release | Self::Revoke | Self::ExpireReservation => {
+                matches!(state, State::Reserved(_) | State::Held(_))
+            }
             Self::Lease { .. } => matches!(state, State::Available | State::Reserved(_) | State::Held(_)),
             Self::Suspend => matches!(state, State::Leased(_)),
-            Self::Renew => matches!(state, State::Leased(lease) if lease.auto_renew),
+            Self::Renew | Self::FailRenewal(_) => matches!(state, State::Leased(lease) if lease.auto_renew),
+            Self::RemindOfGrace => state.lease().is_some_and(|lease| lease.ends_at > lease.effective_until),
             Self::Recall(_) | Self::SetAutoRenew { .. } | Self::ExpireLease => state.lease().is_some(),
             Self::Reinstate => matches!(state, State::Suspended(_)),
             Self::EndQuarantine | Self::OverrideQuarantine => matches!(state, State::Quarantine(_)),
@@ -56,7 +63,8 @@ impl Asked {
 #[derive(Clone, Copy, Debug)]
 enum Moment {
     Deadline,
-    RenewalWindow,
+    Renewal,
+    Reminder,
     TermEnd,
     BarEnd,
     ValidFrom,
@@ -111,6 +119,10 @@ fn asked() -> impl Strategy<Value = Asked> {
         1 => Just(Asked::Reinstate),
         2 => any::<bool>().prop_map(|auto_renew| Asked::SetAutoRenew { auto_renew }),
         10 => Just(Asked::Renew),
+        1 => Just(Asked::FailRenewal(RenewalFailure::BillingRejected)),
+        1 => Just(Asked::FailRenewal(RenewalFailure::TenantSuspended)),
+        2 => Just(Asked::RemindOfGrace),
+        1 => Just(Asked::Revoke),
         1 => Just(Asked::ExpireReservation),
         1 => Just(Asked::ExpireLease),
         1 => Just(Asked::EndQuarantine),
@@ -124,7 +136,13 @@ fn actor(asked: &Asked) -> impl Strategy<Value = Actor> + use<> {
         Asked::Reserve => (1, 1),
         Asked::Hold | Asked::Release | Asked::Lease { .. } | Asked::SetAutoRenew { .. } | Asked::Renew => (12, 1),
         Asked::Recall(RecallReason::TenantInitiated(_)) => (4, 4),
-        Asked::Recall(_) | Asked::Suspend | Asked::Reinstate | Asked::OverrideQuarantine => (1, 12),
+        Asked::Recall(_)
+        | Asked::Suspend
+        | Asked::Reinstate
+        | Asked::OverrideQuarantine
+        | Asked::FailRenewal(_)
+        | Asked::RemindOfGrace
+        | Asked::Revoke => (1, 12),
         Asked::ExpireReservation | Asked::ExpireLease | Asked::EndQuarantine => (1, 6),
     };
     prop_oneof![
@@ -144,7 +162,8 @@ fn happening() -> impl Strategy<Value = Happening> {
     ];
     let moment = prop_oneof![
         1 => Just(Moment::Deadline),
-        3 => Just(Moment::RenewalWindow),
+        3 => Just(Moment::Renewal),
+        2 => Just(Moment::Reminder),
         1 => Just(Moment::TermEnd),
         1 => Just(Moment::BarEnd),
         1 => Just(Moment::ValidFrom),
@@ -207,7 +226,8 @@ fn wait_for(world: &mut World, number: usize, moment: Moment, short_by_a_tick: b
     let settled = number.at(world.now, &world.policy);
     let moment = match moment {
         Moment::Deadline => settled.state.deadline(),
-        Moment::RenewalWindow => settled.state.lease().map(|lease| lease.effective_until - world.policy.renewal_window),
+        Moment::Renewal => settled.state.lease().and_then(|lease| lease.renewal_due_at(&world.policy)),
+        Moment::Reminder => settled.state.lease().and_then(|lease| lease.reminder_due_at(&world.policy)),
         Moment::TermEnd => settled.state.lease().map(|lease| lease.effective_until),
         Moment::BarEnd => settled.bars.iter().map(|bar| bar.until).max(),
         Moment::ValidFrom => settled.valid_from,
@@ -241,6 +261,9 @@ fn command(state: &State, kind: &Asked, of_another: bool, id: u128) -> Command {
         Asked::Reinstate => Command::Reinstate,
         Asked::SetAutoRenew { auto_renew } => Command::SetAutoRenew { lease_id: lease, auto_renew: *auto_renew },
         Asked::Renew => Command::Renew { lease_id: lease, renewed_lease_id: lease_id(id), price: price() },
+        Asked::FailRenewal(reason) => Command::FailRenewal { lease_id: lease, reason: *reason },
+        Asked::RemindOfGrace => Command::RemindOfGrace { lease_id: lease },
+        Asked::Revoke => Command::Revoke { ticket: Some(ticket()) },
         Asked::ExpireReservation => Command::ExpireReservation {
             reservation_id: match state {
                 State::Reserved(claim) | State::Held(claim) if !of_another => claim.reservation_id,
@@ -269,7 +292,7 @@ proptest! {
 fn random_histories_meet_every_event_and_every_refusal() {
     let mut runner = TestRunner::deterministic();
     let mut met = BTreeSet::new();
-    for _ in 0..100 {
+    for _ in 0..300 {
         met.extend(live(&history().new_tree(&mut runner).unwrap().current()).met);
     }
     for name in [
@@ -279,6 +302,8 @@ fn random_histories_meet_every_event_and_every_refusal() {
         "numbering.lease.created",
         "numbering.lease.renewed",
         "numbering.lease.renewal_over_quota",
+        "numbering.lease.renewal_failed",
+        "numbering.lease.grace_reminder",
         "numbering.lease.updated",
         "numbering.lease.suspended",
         "numbering.lease.reinstated",

@@ -2,6 +2,7 @@
 //! suspended, state of the number, quotas. Each command's possible refusals are listed in that order, and every subset of
 //! them must be answered with its first.
 
+use numbering_domain::event::RenewalFailure;
 use numbering_domain::lease::Lease;
 use numbering_domain::number::{Bar, EndedBy, Number, State};
 use numbering_domain::{
@@ -117,7 +118,11 @@ const LEASE_QUOTA: Cause = cause(Rank::Quota, "QUOTA_EXCEEDED", |scene| scene.st
 const NOT_LEASED: Cause = cause(Rank::State, "NOT_LEASED", |scene| scene.number.state = State::Available);
 const OTHERS_LEASE: Cause = cause(Rank::State, "NOT_LEASE_HOLDER", |scene| scene.standing.tenant = tenant("tenant-c"));
 const STALE_LEASE: Cause = cause(Rank::State, "INVALID_STATE", |scene| {
-    if let Command::SetAutoRenew { lease_id: named, .. } | Command::Renew { lease_id: named, .. } = &mut scene.command {
+    if let Command::SetAutoRenew { lease_id: named, .. }
+    | Command::Renew { lease_id: named, .. }
+    | Command::FailRenewal { lease_id: named, .. }
+    | Command::RemindOfGrace { lease_id: named } = &mut scene.command
+    {
         *named = lease_id(1);
     }
 });
@@ -205,12 +210,22 @@ fn refusals_of_what_admins_do_come_in_order() {
     check(&by_admin(resting, overriding), &[NOT_ADMIN, no_reason, not_resting]);
     check(&by_admin(State::Leased(own_lease()), Command::Suspend), &[NOT_ADMIN, NOT_LEASED]);
     check(&by_admin(State::Suspended(own_lease()), Command::Reinstate), &[NOT_ADMIN, NOT_LEASED]);
+    let held = State::Held(claim("tenant-a", now() + minutes(1)));
+    check(
+        &by_admin(held, Command::Revoke { ticket: Some(ticket()) }),
+        &[NOT_ADMIN, cause(Rank::State, "INVALID_STATE", LEASED.arrange)],
+    );
 }
 
 #[test]
 fn refusals_of_renewal_come_in_order() {
     let renewal = Command::Renew { lease_id: lease_id(LEASE), renewed_lease_id: lease_id(99), price: price() };
     check(&scene(State::Leased(own_lease()), renewal), &[NO_TENANT, SUSPENDED, NOT_LEASED, OTHERS_LEASE, STALE_LEASE]);
+    let failing = Command::FailRenewal { lease_id: lease_id(LEASE), reason: RenewalFailure::BillingRejected };
+    check(&by_admin(State::Leased(own_lease()), failing), &[NOT_ADMIN, NOT_LEASED, STALE_LEASE]);
+    let in_grace = Lease { ends_at: now() + days(13), ..lease("tenant-a", now() - days(1)) };
+    let reminding = Command::RemindOfGrace { lease_id: lease_id(LEASE) };
+    check(&by_admin(State::Leased(in_grace), reminding), &[NOT_ADMIN, NOT_LEASED, STALE_LEASE]);
     let switch = Command::SetAutoRenew { lease_id: lease_id(LEASE), auto_renew: false };
     check(&scene(State::Leased(own_lease()), switch), &[NOT_LEASED, OTHERS_LEASE, STALE_LEASE]);
 }

@@ -83,6 +83,7 @@ impl Replay {
                 let (own_kind, claim) = self.claim();
                 assert_eq!((own_kind, claim.reservation_id, &claim.tenant), (*kind, *reservation_id, tenant));
                 assert_eq!(decided_at >= claim.expires_at, *reason == ReleaseReason::TtlExpired);
+                assert_eq!(decided_at >= claim.expires_at, reason.as_str() == "TTL_EXPIRED");
                 self.state = State::Available;
             }
             Event::LeaseCreated(lease) => return Some(self.created(lease, decided_at)),
@@ -91,15 +92,36 @@ impl Replay {
                 self.in_force(*lease_id, tenant);
                 assert!(current > quota);
             }
+            Event::LeaseRenewalFailed { lease_id, tenant, reason: _, effective_until, retry_at } => {
+                let mut lease = self.in_force(*lease_id, tenant);
+                assert!(lease.auto_renew && self.state.name() == StateName::Leased);
+                assert_eq!(lease.effective_until, *effective_until);
+                assert!(lease.renewal_retry_at.is_none_or(|retry_at| decided_at >= retry_at), "asked too soon");
+                let next = decided_at + self.policy.renewal_retry;
+                assert_eq!(*retry_at, (next < lease.ends_at).then_some(next));
+                lease.renewal_retry_at = Some(next);
+                self.state = State::Leased(lease);
+            }
+            Event::LeaseGraceReminder { lease_id, tenant, effective_until, grace_until } => {
+                let mut lease = self.in_force(*lease_id, tenant);
+                assert_eq!((lease.effective_until, lease.ends_at), (*effective_until, *grace_until));
+                assert!(lease.vanity && *effective_until <= decided_at && decided_at < *grace_until);
+                let since = lease.reminded_at.map(|last| decided_at.duration_since(last));
+                assert!(since.is_none_or(|since| since >= self.policy.reminder_interval), "reminded too soon");
+                lease.reminded_at = Some(decided_at);
+                self.become_with(lease);
+            }
             Event::LeaseUpdated { lease_id, tenant, auto_renew } => {
                 let mut lease = self.in_force(*lease_id, tenant);
+                if !(lease.auto_renew && *auto_renew) {
+                    lease.renewal_retry_at = None;
+                }
                 lease.auto_renew = *auto_renew;
                 if decided_at < lease.effective_until {
                     let grace = lease.vanity && lease.auto_renew;
                     lease.ends_at = lease.effective_until + if grace { self.policy.vanity_grace } else { ZERO };
                 }
-                let suspended = self.state.name() == StateName::Suspended;
-                self.state = if suspended { State::Suspended(lease) } else { State::Leased(lease) };
+                self.become_with(lease);
             }
             Event::LeaseSuspended { lease_id, tenant } => {
                 assert_eq!(self.state.name(), StateName::Leased);
@@ -179,6 +201,7 @@ impl Replay {
         let State::Leased(old) = self.state.clone() else { panic!("renewed from {:?}", self.state) };
         assert_eq!((lease.prior_lease_id, &lease.tenant), (Some(old.lease_id), &old.tenant));
         assert_eq!((lease.effective_from, lease.term, lease.vanity), (old.effective_until, old.term, old.vanity));
+        assert_eq!((lease.renewal_retry_at, lease.reminded_at), (None, None));
         self.check_term(lease);
         self.ended.push(EndedLease { at: old.effective_until, lease: old, state: LeaseState::Renewed });
         self.state = State::Leased(lease.clone());
@@ -231,6 +254,11 @@ impl Replay {
     fn open_to(&self, tenant: &TenantId, at: Timestamp) {
         assert_eq!(self.barred_until(tenant, at), None, "a barred tenant took the number");
         assert!(self.valid_from.is_none_or(|from| at >= from), "taken before it was offered");
+    }
+
+    fn become_with(&mut self, lease: Lease) {
+        let suspended = self.state.name() == StateName::Suspended;
+        self.state = if suspended { State::Suspended(lease) } else { State::Leased(lease) };
     }
 
     fn claim(&self) -> (ReservationKind, Reservation) {

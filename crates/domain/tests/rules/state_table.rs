@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use numbering_domain::event::RenewalFailure;
 use numbering_domain::lease::Lease;
 use numbering_domain::number::{Bar, EndedBy, Number, State};
 use numbering_domain::{Acting, Command, IdentifierClass, Policy, RecallReason, Rejection, Transition, decide};
@@ -82,6 +83,9 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("reinstate", Command::Reinstate),
         ("set auto-renew", Command::SetAutoRenew { lease_id: lease_id(LEASE), auto_renew: true }),
         ("renew", Command::Renew { lease_id: lease_id(LEASE), renewed_lease_id: lease_id(99), price: price() }),
+        ("fail renewal", Command::FailRenewal { lease_id: lease_id(LEASE), reason: RenewalFailure::BillingRejected }),
+        ("remind of grace", Command::RemindOfGrace { lease_id: lease_id(LEASE) }),
+        ("revoke", Command::Revoke { ticket: Some(ticket()) }),
         ("expire reservation", Command::ExpireReservation { reservation_id: reservation_id(RESERVATION) }),
         ("expire another reservation", Command::ExpireReservation { reservation_id: reservation_id(1) }),
         ("expire lease", Command::ExpireLease { lease_id: lease_id(LEASE) }),
@@ -105,7 +109,7 @@ const fn place_of_state(state: &State) -> usize {
 }
 
 /// A new command breaks this, and then misses its place in [`commands`].
-const COMMANDS: usize = 13;
+const COMMANDS: usize = 16;
 const fn place_of_command(command: &Command) -> usize {
     match command {
         Command::Reserve { .. } => 0,
@@ -121,6 +125,9 @@ const fn place_of_command(command: &Command) -> usize {
         Command::ExpireLease { .. } => 10,
         Command::EndQuarantine => 11,
         Command::OverrideQuarantine { .. } => 12,
+        Command::FailRenewal { .. } => 13,
+        Command::RemindOfGrace { .. } => 14,
+        Command::Revoke { .. } => 15,
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) fn policy() -> Policy {
         reservation_ttl: seconds(15),
         hold_ttl: seconds(40),
         renewal_window: seconds(20),
+        renewal_retry: seconds(6),
+        reminder_interval: seconds(11),
         vanity_grace: seconds(30),
         quarantine_msisdn: seconds(60),
         quarantine_short_code: seconds(35),
