@@ -3,6 +3,7 @@
 //! What must stay true: number state has one writer, [`Store::commit`]; no transaction is held open across anything but
 //! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`.
 
+pub mod alerts;
 pub mod blocks;
 pub mod browse;
 pub mod commit;

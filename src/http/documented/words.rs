@@ -10,7 +10,9 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
 use utoipa::openapi::{Components, RefOr};
 
+use crate::http::admin::alerts::ALERT_STATES;
 use crate::operations::signature::SignatureAlgorithm;
+use crate::store::alerts::Severity;
 
 /// An id of a tenant, operator or key.
 const ID: &str = "^[A-Za-z0-9_.:-]{1,64}$";
@@ -51,6 +53,7 @@ fn of_member(schema: &str, name: &str) -> Option<Meaning> {
         ("TenantBody" | "TenantRequest", "status") => {
             Meaning::OneOf([TenantStatus::Active, TenantStatus::Suspended].map(TenantStatus::as_str).to_vec())
         }
+        ("AlertBody", "severity") => Meaning::OneOf(Severity::ALL.map(Severity::as_str).to_vec()),
         ("RecallRequest", "reason") => Meaning::OneOf(RecallReason::WORDS.to_vec()),
         _ => return None,
     })
@@ -71,6 +74,7 @@ fn of_parameter(path: &str, place: &ParameterIn, name: &str) -> Option<Meaning> 
             use StateName::{Held, Leased, Reserved, Suspended};
             Meaning::OneOf([Reserved, Held, Leased, Suspended].map(StateName::as_str).to_vec())
         }
+        (ParameterIn::Query, "state") if path == "/v1/admin/numbering/alerts" => Meaning::OneOf(ALERT_STATES.to_vec()),
         _ => return None,
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use numbering::app::App;
 use numbering::config::Config;
 use numbering::devstack::{Part, SharedStack};
-use numbering::store::migrate;
+use numbering::store::{Store, StoreSettings, migrate};
 use numbering_proto::v1::lease_validation_client::LeaseValidationClient;
 use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeaseResponse};
 use reqwest::Method;
@@ -172,6 +172,19 @@ impl TestApp {
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(connection);
         client
+    }
+
+    /// A store as the service has one, for what the service does by itself.
+    pub(crate) fn store(&self) -> Store {
+        Store::new(&StoreSettings {
+            url: self.stack.databases().app_url(&self.part.database),
+            pool_size: 4,
+            acquire_timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(2),
+            statement_timeout: Duration::from_secs(5),
+        })
+        .unwrap()
     }
 
     /// Waits until the database's clock has passed `moment`.
