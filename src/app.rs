@@ -16,12 +16,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Verifier};
 use crate::cache::{Cache, Suspended};
+use crate::clock::{ClockWatch, DatabaseClock, Tolerance};
 use crate::config::Config;
 use crate::events::jetstream;
 use crate::events::relay::{Relay, RelaySettings};
 use crate::grpc::{self, GrpcState};
 use crate::http::cursor::Cursors;
 use crate::http::{self, AppState, Readiness};
+use crate::operations::alerts::Alerts;
 use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::numbers::Numbers;
 use crate::operations::validate::Validation;
@@ -72,6 +74,7 @@ pub struct App {
     grpc_state: GrpcState,
     cache: Cache,
     suspended: Arc<Suspended>,
+    clock_watch: ClockWatch,
     relay: Relay,
     begun: TaskTracker,
 }
@@ -86,7 +89,8 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let http = listen("http.listen", config.http.listen).await?;
         let grpc = listen("grpc.listen", config.grpc.listen).await?;
-        let store = Store::new(&store_settings(&config))?;
+        let clock = Arc::new(DatabaseClock::new(tolerance(&config)));
+        let store = Store::new(&store_settings(&config))?.with_clock(clock);
         let cache = Cache::new(&config.redis, &config.cache, &metrics)?;
         let suspended = Arc::new(Suspended::default());
         let verifier = Arc::new(Verifier::new(&config.auth, Arc::clone(&metrics), auth::machine_clock)?);
@@ -118,6 +122,9 @@ impl App {
             Arc::clone(&suspended),
             Arc::clone(&metrics),
         ));
+        let replica = replica_name(bound(&http));
+        let alerts = Alerts::new(store.clone(), Arc::clone(&committed));
+        let clock_watch = ClockWatch::new(store.clone(), alerts, Arc::clone(&metrics), replica);
         let nats = jetstream::connect(config.nats.url.as_str()).await?;
         let relay = Relay::new(
             store.clone(),
@@ -145,7 +152,7 @@ impl App {
             blocks,
             committed,
         };
-        Ok(Self { http, grpc, state, grpc_state, cache, suspended, relay, begun })
+        Ok(Self { http, grpc, state, grpc_state, cache, suspended, clock_watch, relay, begun })
     }
 
     /// Where REST is served.
@@ -165,7 +172,7 @@ impl App {
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { http, grpc, state, grpc_state, cache, suspended, relay, begun } = self;
+        let Self { http, grpc, state, grpc_state, cache, suspended, clock_watch, relay, begun } = self;
         let drain = state.config.http.drain.duration();
         let workers_stop = CancellationToken::new();
         let workers = TaskTracker::new();
@@ -175,6 +182,7 @@ impl App {
         workers.spawn(cache.clone().keep_connected(workers_stop.clone()));
         let (store, stop) = (state.store.clone(), workers_stop.clone());
         workers.spawn(async move { suspended.follow(&store, &stop).await });
+        workers.spawn(clock_watch.run(workers_stop.clone()));
         workers.spawn(relay.run(workers_stop.clone()));
         workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
         workers.spawn(gauge_reservations(state.clone(), workers_stop.clone()));
@@ -213,6 +221,17 @@ pub(crate) fn import_settings(config: &Config) -> ImportSettings {
         timeout: config.import.timeout.duration(),
         spool_dir: config.import.spool_dir.clone(),
     }
+}
+
+/// How far the configuration lets the database's clock be off.
+fn tolerance(config: &Config) -> Tolerance {
+    Tolerance { alert: config.clock.alert_skew.signed(), stop: config.clock.stop_skew.signed() }
+}
+
+/// This replica, as operators know it: its machine, and where it serves there.
+fn replica_name(http: SocketAddr) -> String {
+    let machine = rustix::system::uname();
+    format!("{}:{}", machine.nodename().to_string_lossy(), http.port())
 }
 
 /// How the configuration says to reach the database.

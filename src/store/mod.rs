@@ -1,11 +1,13 @@
 //! PostgreSQL, the truth. Every SQL statement of the service lives here, as a `.sql` file beside the code that runs it.
 //!
 //! What must stay true: number state has one writer, [`Store::commit`]; no transaction is held open across anything but
-//! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`.
+//! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`; and a moment
+//! by which something is decided or shown is PostgreSQL's only as far as [`Store::clock`] vouches for it.
 
 pub mod alerts;
 pub mod blocks;
 pub mod browse;
+mod clock;
 pub mod commit;
 pub mod idempotency;
 pub mod import;
@@ -21,6 +23,7 @@ pub(crate) mod rows;
 pub mod snapshot;
 pub mod tenants;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Transaction};
@@ -28,6 +31,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
+use crate::clock::DatabaseClock;
 use crate::telemetry::StoreUse;
 use lent::Lent;
 
@@ -121,6 +125,7 @@ pub struct StoreSettings {
 pub struct Store {
     pool: Pool,
     patience: Duration,
+    clock: Arc<DatabaseClock>,
 }
 
 impl Store {
@@ -151,7 +156,20 @@ impl Store {
             .build()
             .map_err(|error| StoreError::Settings(error.to_string()))?;
         // A statement that PostgreSQL itself would have ended by then has met a server that does not answer.
-        Ok(Self { pool, patience: settings.acquire_timeout + settings.statement_timeout })
+        let patience = settings.acquire_timeout + settings.statement_timeout;
+        Ok(Self { pool, patience, clock: Arc::default() })
+    }
+
+    /// The same store, its moments judged by `clock`.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<DatabaseClock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// PostgreSQL's clock, as far as it is to be believed.
+    #[must_use]
+    pub const fn clock(&self) -> &Arc<DatabaseClock> {
+        &self.clock
     }
 
     pub(crate) async fn connection(&self) -> Result<Object, StoreError> {

@@ -38,7 +38,9 @@ impl Store {
 
     /// A tenant's standing, what time has ended no longer counted.
     pub async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantStanding>, StoreError> {
-        let row = self.query_opt(include_str!("tenant_read.sql"), &[&tenant.as_str()]).await?;
+        let expected = self.clock().expected();
+        let parameters: [&(dyn ToSql + Sync); 3] = [&tenant.as_str(), &expected.now, &expected.tolerance_seconds];
+        let row = self.query_opt(include_str!("tenant_read.sql"), &parameters).await?;
         row.map(|row| Reading::new(&row, tenant.as_str()).standing()).transpose()
     }
 
