@@ -137,7 +137,7 @@ struct Anchor {
     provisional: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     anchor: Option<Anchor>,
     trusted: bool,
@@ -168,7 +168,7 @@ impl DatabaseClock {
     /// Like [`DatabaseClock::new`], with these clocks for the machine's.
     #[must_use]
     pub fn with_clocks(tolerance: Tolerance, clocks: Clocks) -> Self {
-        Self { clocks, tolerance, state: Mutex::default() }
+        Self { clocks, tolerance, state: Mutex::new(State { anchor: None, trusted: true }) }
     }
 
     /// What the machine's clocks show.
@@ -177,8 +177,8 @@ impl DatabaseClock {
         (self.clocks)()
     }
 
-    /// Whether what rests on deadlines may be swept: the last told moment was within the tolerance of every witness. Not
-    /// before the first was told.
+    /// Whether what rests on deadlines may be swept: the last told moment was within the tolerance of every witness. Before the
+    /// first is told there is nothing against it, and [`DatabaseClock::vouched`] holds it against this machine's clock.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.state().trusted

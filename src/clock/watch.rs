@@ -6,10 +6,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use super::{DatabaseClock, Judgement, Told, Verdict, Witness};
 use crate::operations::alerts::{AlertKind, Alerts};
 use crate::store::commit::{Origin, TIME};
+use crate::store::leadership::Replica;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -30,7 +32,7 @@ pub struct ClockWatch {
     store: Store,
     alerts: Alerts,
     metrics: Arc<Metrics>,
-    replica: String,
+    replica: Replica,
     origin: Origin,
     /// What operators were last told; nothing before the first judgement.
     told: Option<Verdict>,
@@ -43,16 +45,16 @@ pub struct ClockWatch {
 impl ClockWatch {
     /// A watch that speaks for `replica`.
     #[must_use]
-    pub fn new(store: Store, alerts: Alerts, metrics: Arc<Metrics>, replica: String) -> Self {
-        let origin = Origin { actor: TIME.to_owned(), request_id: format!("clock:{replica}") };
-        Self { store, alerts, metrics, replica, origin, told: None, better: 0, marked: None }
+    pub fn new(store: Store, alerts: Alerts, metrics: Arc<Metrics>, replica: &Replica) -> Self {
+        let origin = Origin { actor: TIME.to_owned(), request_id: format!("clock-{}", Uuid::now_v7()) };
+        Self { store, alerts, metrics, replica: replica.clone(), origin, told: None, better: 0, marked: None }
     }
 
     /// Watches until told to stop. Then nobody watches here any more, and an alert that is open is taken back.
     pub async fn run(mut self, stop: CancellationToken) {
         stop.run_until_cancelled(self.watch()).await;
         if matches!(self.told, Some(Verdict::Off | Verdict::Untrusted)) {
-            let taken_back = self.alerts.resolve(AlertKind::ClockSkew, &self.replica, &self.origin);
+            let taken_back = self.alerts.resolve(AlertKind::ClockSkew, self.replica.name(), &self.origin);
             if !matches!(timeout(FAREWELL, taken_back).await, Ok(Ok(_))) {
                 tracing::warn!("the alert of the clock stays open: it could not be taken back at the stop");
             }
@@ -93,10 +95,10 @@ impl ClockWatch {
             return Ok(());
         }
         // Also before the first alert: a replica of this name may have died with one open, or with another summary.
-        self.alerts.resolve(AlertKind::ClockSkew, &self.replica, &self.origin).await?;
+        self.alerts.resolve(AlertKind::ClockSkew, self.replica.name(), &self.origin).await?;
         if judgement.verdict != Verdict::Well {
             let summary = summary(judgement, clock);
-            self.alerts.raise(AlertKind::ClockSkew, &self.replica, &summary, &self.origin).await?;
+            self.alerts.raise(AlertKind::ClockSkew, self.replica.name(), &summary, &self.origin).await?;
         }
         self.told = Some(judgement.verdict);
         Ok(())

@@ -55,12 +55,7 @@ impl Store {
         let parameters: [&(dyn ToSql + Sync); 4] =
             [&tenant.as_str(), &most, &expected.now, &expected.tolerance_seconds];
         let rows = self.query(include_str!("load_overdue_of_tenant.sql"), &parameters).await?;
-        rows.iter()
-            .map(|row| {
-                let reading = Reading::new(row, tenant.as_str());
-                Ok((reading.get("now")?, reading.number()?))
-            })
-            .collect()
+        rows.iter().map(|row| Reading::new(row, tenant.as_str()).dated_number()).collect()
     }
 
     /// The tenant's own numbers in these states, by identifier, after `after`, at most `most`.

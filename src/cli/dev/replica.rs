@@ -16,7 +16,7 @@ use crate::devstack::{Home, Launch, Readiness, Server, Stack, files, reachable, 
 const CONNECTIONS: usize = 160;
 
 /// The settings that `dev` decides. From the environment they would point the development service at other servers.
-const DECIDED: [&str; 10] = [
+const DECIDED: [&str; 11] = [
     "NUMBERING_HTTP__LISTEN",
     "NUMBERING_GRPC__LISTEN",
     "NUMBERING_DATABASE__URL",
@@ -27,6 +27,7 @@ const DECIDED: [&str; 10] = [
     "NUMBERING_AUTH__ISSUER",
     "NUMBERING_AUTH__AUDIENCE",
     "NUMBERING_AUTH__JWKS",
+    "NUMBERING_INSTANCE__NAME",
 ];
 
 /// Where one replica serves.
@@ -55,7 +56,7 @@ pub(super) fn prepare(stack: &Stack, place: Place, number: usize, count: usize) 
     let home: &Arc<Home> = stack.home();
     let name = format!("replica-{number}");
     let file = home.path().join(format!("{name}.toml"));
-    let settings = settings(stack, place, (CONNECTIONS / count).min(16))?;
+    let settings = settings(stack, place, &name, (CONNECTIONS / count).min(16))?;
     // It holds passwords.
     files::replace(&file, toml::to_string(&settings)?.as_bytes(), 0o600)?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
@@ -81,7 +82,12 @@ enum Setting {
     Count(usize),
 }
 
-fn settings(stack: &Stack, place: Place, pool_size: usize) -> anyhow::Result<BTreeMap<&'static str, Section>> {
+fn settings(
+    stack: &Stack,
+    place: Place,
+    name: &str,
+    pool_size: usize,
+) -> anyhow::Result<BTreeMap<&'static str, Section>> {
     let directory = stack.home().path();
     let databases = stack.databases();
     let text = |text: &str| Setting::Text(text.to_owned());
@@ -112,6 +118,7 @@ fn settings(stack: &Stack, place: Place, pool_size: usize) -> anyhow::Result<BTr
             ]),
         ),
         ("security", Section::from([("cursor_key", text(&cursor_key))])),
+        ("instance", Section::from([("name", text(name))])),
         ("log", Section::from([("format", text("text"))])),
     ]))
 }

@@ -223,7 +223,7 @@ async fn of_all_but_numbers() -> Vec<OutboxEntry> {
     assert!(alerts.raise(AlertKind::DeadLetter, "compliance", "A message is no JSON.", &origin).await.unwrap());
     assert!(alerts.resolve(AlertKind::DeadLetter, "compliance", &origin).await.unwrap());
 
-    let held = store.acquire_leadership(ROLE, Uuid::now_v7(), TERM).await.unwrap().unwrap();
+    let held = store.acquire_leadership(ROLE, &Replica::new("test"), TERM).await.unwrap().unwrap();
     store.next_outbox_wave(&held, TERM, 100, &[]).await.unwrap().unwrap().entries
 }
 

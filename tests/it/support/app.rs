@@ -166,25 +166,26 @@ impl TestApp {
         usual(&self.stack, &self.part, self.directory.path(), &self.issuer)
     }
 
+    /// The service's own store, over a few connections.
+    pub(crate) fn store(&self) -> Store {
+        let patience = Duration::from_secs(5);
+        Store::new(&StoreSettings {
+            url: self.stack.databases().app_url(&self.part.database),
+            pool_size: 4,
+            acquire_timeout: patience,
+            connect_timeout: patience,
+            lock_timeout: patience,
+            statement_timeout: patience,
+        })
+        .unwrap()
+    }
+
     /// A connection with every right, to look behind the scenes.
     pub(crate) async fn superuser(&self) -> tokio_postgres::Client {
         let url = self.stack.databases().superuser_url(&self.part.database);
         let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
         tokio::spawn(connection);
         client
-    }
-
-    /// A store as the service has one, for what the service does by itself.
-    pub(crate) fn store(&self) -> Store {
-        Store::new(&StoreSettings {
-            url: self.stack.databases().app_url(&self.part.database),
-            pool_size: 4,
-            acquire_timeout: Duration::from_secs(5),
-            connect_timeout: Duration::from_secs(5),
-            lock_timeout: Duration::from_secs(2),
-            statement_timeout: Duration::from_secs(5),
-        })
-        .unwrap()
     }
 
     /// Waits until the database's clock has passed `moment`.

@@ -1,0 +1,15 @@
+-- Leases whose end, with its grace, has come, the longest overdue first. $1 the most rows; $2 and $3 the moment that is
+-- expected, and by how many seconds PostgreSQL's clock may be off it.
+WITH moment AS MATERIALIZED (
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $2::timestamptz))::float8 <= $3::float8
+                THEN clock_timestamp() ELSE $2 END AS at
+)
+SELECT m.at AS now, n.*
+FROM moment m
+CROSS JOIN (
+    SELECT c.identifier FROM numbering.claims c
+    WHERE c.state IN ('LEASED', 'SUSPENDED') AND c.deadline <= (SELECT m.at FROM moment m)
+    ORDER BY c.deadline, c.identifier
+    LIMIT $1
+) AS due
+JOIN numbering.number_with_lease n ON n.identifier = due.identifier
