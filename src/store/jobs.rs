@@ -164,6 +164,7 @@ impl Store {
 
     /// Writes down a run, unless the role has gone to another.
     pub async fn job_done(&self, role: &Leadership, run: &DoneRun<'_>) -> Result<(), StoreError> {
+        let expected = self.clock().expected();
         self.query(
             include_str!("job_done.sql"),
             &[
@@ -179,6 +180,8 @@ impl Store {
                 &run.started_at,
                 &run.outcome.as_str(),
                 &run.result,
+                &expected.now,
+                &expected.tolerance_seconds,
             ],
         )
         .await
