@@ -44,8 +44,8 @@ pub(super) async fn start_with(
     launch.account = account;
     launch.arguments = arguments(&data, databases.port());
     let listen = (Ipv4Addr::LOCALHOST, databases.port()).into();
-    let served = within(launch.clone(), environment)?;
-    let mut server = Server::new(home, "postgres", listen, databases.superuser_url("postgres"), served)?;
+    let in_environment = within(launch.clone(), environment)?;
+    let mut server = Server::new(home, "postgres", listen, databases.superuser_url("postgres"), in_environment)?;
     if let Some(account) = &launch.account {
         account.own(&directory)?;
     }

@@ -1,5 +1,7 @@
 -- Leases whose end, with its grace, has come, the longest overdue first. $1 the most rows; $2 and $3 the moment that is
 -- expected, and by how many seconds PostgreSQL's clock may be off it.
+--
+-- The clock is asked once, in a subquery: only then is it a condition of the index, and not of every entry that it has.
 WITH moment AS MATERIALIZED (
     SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $2::timestamptz))::float8 <= $3::float8
                 THEN clock_timestamp() ELSE $2 END AS at

@@ -1,8 +1,6 @@
 -- In how many seconds the next reservation or hold runs out; NULL where there is none. $1 and $2 the moment that is
 -- expected, and by how many seconds PostgreSQL's clock may be off it.
-WITH moment AS MATERIALIZED (
-    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $1::timestamptz))::float8 <= $2::float8
-                THEN clock_timestamp() ELSE $1 END AS at
-)
-SELECT extract(epoch FROM min(c.deadline) - (SELECT m.at FROM moment m))::float8
-FROM numbering.claims c WHERE c.state IN ('RESERVED', 'HELD')
+SELECT extract(epoch FROM next.deadline - CASE
+           WHEN abs(extract(epoch FROM clock_timestamp() - $1::timestamptz))::float8 <= $2::float8
+           THEN clock_timestamp() ELSE $1 END)::float8
+FROM (SELECT min(c.deadline) AS deadline FROM numbering.claims c WHERE c.state IN ('RESERVED', 'HELD')) AS next

@@ -139,12 +139,13 @@ impl Store {
     pub fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
         let mut config: tokio_postgres::Config =
             settings.url.parse().map_err(|error: tokio_postgres::Error| StoreError::Settings(error.to_string()))?;
+        // Statements here are short. Compiling one takes a second and more, once estimates have grown with the inventory.
         config
             .application_name("numbering")
             .connect_timeout(settings.connect_timeout)
             .tcp_user_timeout(settings.statement_timeout + settings.connect_timeout)
             .options(format!(
-                "-c lock_timeout={} -c statement_timeout={} -c idle_in_transaction_session_timeout={} -c search_path=numbering",
+                "-c lock_timeout={} -c statement_timeout={} -c idle_in_transaction_session_timeout={} -c search_path=numbering -c jit=off",
                 settings.lock_timeout.as_millis(),
                 settings.statement_timeout.as_millis(),
                 settings.statement_timeout.as_millis(),
@@ -190,7 +191,8 @@ impl Store {
     }
 
     /// Like [`Store::query`], waiting no longer than `patience` in all. A server that stopped in its tracks keeps its
-    /// connections open and says nothing, so the wait ends on this side, and the connection with it.
+    /// connections open and says nothing, so the wait ends on this side, and the connection with it; so it does when whoever
+    /// asked has gone, so that the pool never lends a connection that is still busy for somebody else.
     pub(crate) async fn query_within(
         &self,
         sql: &str,
@@ -201,15 +203,13 @@ impl Store {
         let late_at = tokio::time::Instant::now() + patience;
         let late = |_| StoreError::Late(patience);
         let rows = async {
-            let connection = tokio::time::timeout_at(late_at, self.connection()).await.map_err(late)??;
+            let connection = tokio::time::timeout_at(late_at, self.lent()).await.map_err(late)??;
             let answer = async {
                 let statement = connection.prepare_cached(sql).await?;
                 connection.query(&statement, params).await
             };
-            let Ok(rows) = tokio::time::timeout_at(late_at, answer).await else {
-                drop(Object::take(connection));
-                return Err(StoreError::Late(patience));
-            };
+            let rows = tokio::time::timeout_at(late_at, answer).await.map_err(late)?;
+            connection.give_back();
             Ok(rows?)
         }
         .await;

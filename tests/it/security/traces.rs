@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
 
-/// Tables that move by themselves: what time it is, jobs, what waits to be published, and who leads.
+/// Tables that move by themselves: the clock, when jobs run next and what their runs did, what waits to be published, and who
+/// leads.
 const RESTLESS: [&str; 5] = ["clock", "job_runs", "jobs", "leaderships", "outbox"];
 
 /// Every table with the count and the hash of its rows.
