@@ -353,6 +353,16 @@ section! {
 }
 
 section! {
+    /// How far PostgreSQL's clock may be off.
+    "clock" => ClockSettings {
+        /// Beyond this an alert is raised.
+        alert_skew: Period = Period::from_secs(30),
+        /// Beyond this the clock is not trusted: nothing ends by itself.
+        stop_skew: Period = Period::from_mins(1),
+    }
+}
+
+section! {
     /// The way of events from the journal to JetStream.
     "outbox" => Outbox {
         /// How often to look without being woken.

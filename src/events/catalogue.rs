@@ -1,7 +1,7 @@
 //! The types of the events that the world is told. Entries of the journal with other types are for the audit trail alone.
 
 /// Every type that is published, as `docs/events/asyncapi.yaml` describes it.
-pub const PUBLISHED_TYPES: [&str; 18] = [
+pub const PUBLISHED_TYPES: [&str; 20] = [
     "numbering.block.imported",
     "numbering.block.import_rejected",
     "numbering.reservation.held",
@@ -20,4 +20,6 @@ pub const PUBLISHED_TYPES: [&str; 18] = [
     "numbering.identifier.released",
     "numbering.quarantine.overridden",
     "numbering.quota.changed",
+    "numbering.alert.raised",
+    "numbering.alert.resolved",
 ];

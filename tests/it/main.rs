@@ -5,6 +5,7 @@
 
 mod support;
 
+mod alerts;
 mod concurrency;
 mod development;
 mod expiry;

@@ -19,6 +19,7 @@ use crate::events::catalogue::PUBLISHED_TYPES;
 use crate::events::cloudevents::CloudEvent;
 use crate::events::payload;
 use crate::events::relay::ROLE;
+use crate::operations::alerts::{AlertKind, Alerts};
 use crate::operations::blocks::{Blocks, ImportError, ImportSettings, InventoryItem, Purpose, Upload};
 use crate::store::commit::Origin;
 use crate::store::outbox::OutboxEntry;
@@ -194,9 +195,9 @@ fn lives() -> Vec<OutboxEntry> {
     events
 }
 
-/// What is published about blocks and tenants, read from the outbox: quotas, items taken in by hand, and a file that no key
-/// signed.
-async fn of_blocks_and_tenants() -> Vec<OutboxEntry> {
+/// What is published about all that is no number, read from the outbox: quotas, items taken in by hand, a file that no key
+/// signed, alerts.
+async fn of_all_but_numbers() -> Vec<OutboxEntry> {
     let servers = Servers::start().await;
     let store = servers.store();
     let origin = Origin { actor: "admin".into(), request_id: "1".into() };
@@ -217,6 +218,10 @@ async fn of_blocks_and_tenants() -> Vec<OutboxEntry> {
     let upload = Upload { operator: operator.clone(), key: None, signature, file };
     let refused = blocks.import(blocks.slot().unwrap(), upload, Purpose::Import, origin.clone(), None).await;
     assert!(matches!(refused, Err(ImportError::SignatureInvalid { .. })), "{refused:?}");
+
+    let alerts = Alerts::new(store.clone(), Arc::default());
+    assert!(alerts.raise(AlertKind::DeadLetter, "compliance", "A message is no JSON.", &origin).await.unwrap());
+    assert!(alerts.resolve(AlertKind::DeadLetter, "compliance", &origin).await.unwrap());
 
     let held = store.acquire_leadership(ROLE, &Replica::new("test"), TERM).await.unwrap().unwrap();
     store.next_outbox_wave(&held, TERM, 100, &[]).await.unwrap().unwrap().entries
@@ -241,7 +246,7 @@ fn blocks(store: Store) -> Blocks {
 async fn every_event_is_as_the_document_says() {
     let document = Document::read();
     let mut sent = BTreeSet::new();
-    for entry in lives().into_iter().chain(of_blocks_and_tenants().await) {
+    for entry in lives().into_iter().chain(of_all_but_numbers().await) {
         let event: Value = serde_json::from_slice(&CloudEvent::new(&entry, "/numbering").encode().unwrap()).unwrap();
         let faults = document.faults(&entry.event_type, &event);
         assert!(faults.is_empty(), "{}: {faults:#?}\n{event:#}", entry.event_type);

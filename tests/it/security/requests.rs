@@ -72,7 +72,9 @@ impl World {
             .replace("{blockId}", &self.block_id);
         let (path, payload) = match row.operation().as_str() {
             "GET /v1/numbers/available" => (format!("{path}?identifierClass=MSISDN&limit=5"), Payload::Nothing),
-            "GET /v1/admin/numbering/audit" => (format!("{path}?limit=5"), Payload::Nothing),
+            "GET /v1/admin/numbering/alerts" | "GET /v1/admin/numbering/audit" => {
+                (format!("{path}?limit=5"), Payload::Nothing)
+            }
             "GET /v1/admin/numbering/tenants/{tenantId}" => (path.replace("{tenantId}", "tenant-a"), Payload::Nothing),
             "PUT /v1/admin/numbering/tenants/{tenantId}" => {
                 (path.replace("{tenantId}", "tenant-of-matrix"), Payload::Json(json!({ "plan": "starter" })))
