@@ -17,7 +17,7 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Instance, Jobs, Log, LogFormat, Nats,
+    Auth, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Inbox, Instance, Jobs, Log, LogFormat, Nats,
     NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
@@ -64,6 +64,8 @@ pub struct Config {
     pub clock: ClockSettings,
     /// The way of events.
     pub outbox: Outbox,
+    /// The events of other services.
+    pub inbox: Inbox,
     /// What the service does by itself.
     pub jobs: Jobs,
     /// This replica.
@@ -105,6 +107,7 @@ impl Config {
             idempotency: Idempotency::take(sources),
             clock: ClockSettings::take(sources),
             outbox: Outbox::take(sources),
+            inbox: Inbox::take(sources),
             jobs: Jobs::take(sources),
             instance: Instance::take(sources),
             log: Log::take(sources),
@@ -186,6 +189,10 @@ impl Config {
             ("clock.stop_skew", self.clock.stop_skew),
             ("outbox.poll", self.outbox.poll),
             ("outbox.leadership_ttl", self.outbox.leadership_ttl),
+            ("inbox.ack_wait", self.inbox.ack_wait),
+            ("inbox.retry_pause", self.inbox.retry_pause),
+            ("inbox.keep", self.inbox.keep),
+            ("inbox.check", self.inbox.check),
             ("jobs.leadership_ttl", self.jobs.leadership_ttl),
         ] {
             if period.is_zero() {
@@ -204,6 +211,7 @@ impl Config {
             ("import.max_line_bytes", self.import.max_line_bytes == 0),
             ("outbox.batch", self.outbox.batch == 0),
             ("outbox.in_flight", self.outbox.in_flight == 0),
+            ("inbox.attempts", self.inbox.attempts == 0),
             ("jobs.runs_kept", self.jobs.runs_kept == 0),
         ] {
             if zero {
@@ -217,6 +225,7 @@ impl Config {
             ("jobs.release_expired", &self.jobs.release_expired),
             ("jobs.end_quarantine", &self.jobs.end_quarantine),
             ("jobs.expire_leases", &self.jobs.expire_leases),
+            ("jobs.cascade_recalls", &self.jobs.cascade_recalls),
         ] {
             // Empty is what a fault left.
             if !schedule.is_empty() && croner::Cron::from_str(schedule).is_err() {

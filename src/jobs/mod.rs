@@ -4,6 +4,7 @@
 //! schedule, a person), so that a lost wake-up costs time and nothing else. What it changes of numbers goes through
 //! [`Numbers::commit_batch`](crate::operations::numbers::Numbers::commit_batch), fenced by the role that it runs on.
 
+pub mod cascade_recalls;
 pub mod end_quarantine;
 pub mod expire_leases;
 pub mod release_expired;
@@ -100,4 +101,4 @@ impl Wakes {
 }
 
 /// Every job there is.
-pub const NAMES: [&str; 3] = [release_expired::NAME, end_quarantine::NAME, expire_leases::NAME];
+pub const NAMES: [&str; 4] = [release_expired::NAME, end_quarantine::NAME, expire_leases::NAME, cascade_recalls::NAME];

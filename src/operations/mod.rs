@@ -5,4 +5,5 @@ pub mod alerts;
 pub mod blocks;
 pub mod numbers;
 pub mod signature;
+pub mod told;
 pub mod validate;

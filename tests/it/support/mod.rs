@@ -4,6 +4,7 @@ mod answer;
 mod app;
 pub(crate) mod blocks;
 mod events;
+pub(crate) mod incoming;
 pub(crate) mod tokens;
 
 pub(crate) use answer::Answer;
