@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::period::Period;
 use super::sources::Sources;
-use super::value::{CursorKey, ServerUrl, Setting};
+use super::value::{CursorKey, Secret, ServerUrl, Setting};
 
 /// What a signature algorithm of tokens is called in the configuration. Shared secrets (`HS256` …) and `none` are not
 /// among them, so that they cannot even be configured.
@@ -124,6 +124,7 @@ never_used! {
     BTreeSet<String> => BTreeSet::new(),
     ServerUrl => ServerUrl::new(""),
     CursorKey => CursorKey::all_zero(),
+    Option<Secret> => None,
     LogFormat => LogFormat::Json,
     Vec<TokenAlgorithm> => vec![TokenAlgorithm::EdDsa],
     Option<PathBuf> => None,
@@ -317,6 +318,20 @@ section! {
         alpha: Period = Period::default(),
         /// Anything leased as vanity.
         vanity: Period = Period::from_days(365),
+    }
+}
+
+section! {
+    /// Billing, which is asked before a lease is renewed.
+    "billing" => Billing {
+        /// Where it is; without it nothing is renewed.
+        url: Option<ServerUrl> = None,
+        /// The bearer token that it wants to see.
+        token: Option<Secret> = None,
+        /// How long an answer may take.
+        timeout: Period = Period::from_secs(5),
+        /// The most renewals that are asked about at once.
+        in_flight: usize = 8,
     }
 }
 
