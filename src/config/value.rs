@@ -172,6 +172,12 @@ impl Setting for ServerUrl {
 pub struct Secret(String);
 
 impl Secret {
+    /// Takes the text as it is.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The text itself: for sending, never for showing.
     #[must_use]
     pub fn as_str(&self) -> &str {
