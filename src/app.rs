@@ -15,16 +15,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Verifier};
-use crate::cache::{Cache, Suspended};
+use crate::cache::{Cache, Expiries, Suspended};
 use crate::config::Config;
 use crate::events::jetstream;
 use crate::events::relay::{Relay, RelaySettings};
 use crate::grpc::{self, GrpcState};
 use crate::http::cursor::Cursors;
 use crate::http::{self, AppState, Readiness};
+use crate::jobs::end_quarantine::EndQuarantine;
+use crate::jobs::expire_leases::ExpireLeases;
+use crate::jobs::release_expired::{self, ReleaseExpired};
+use crate::jobs::{self, Job, Runner, RunnerSettings, Wakes};
 use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::numbers::Numbers;
 use crate::operations::validate::Validation;
+use crate::store::leadership::Replica;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::{self, Metrics};
 
@@ -71,8 +76,10 @@ pub struct App {
     state: AppState,
     grpc_state: GrpcState,
     cache: Cache,
+    expiries: Expiries,
     suspended: Arc<Suspended>,
     relay: Relay,
+    replica: Replica,
     begun: TaskTracker,
 }
 
@@ -88,6 +95,8 @@ impl App {
         let grpc = listen("grpc.listen", config.grpc.listen).await?;
         let store = Store::new(&store_settings(&config))?;
         let cache = Cache::new(&config.redis, &config.cache, &metrics)?;
+        let expiries = Expiries::new(config.redis.timers_url.as_str(), &metrics)?;
+        let replica = Replica::new(&replica_name(&config));
         let suspended = Arc::new(Suspended::default());
         let verifier = Arc::new(Verifier::new(&config.auth, Arc::clone(&metrics), auth::machine_clock)?);
         let readiness = Arc::new(Readiness::default());
@@ -125,6 +134,7 @@ impl App {
             RelaySettings::new(&config.outbox, &config.nats),
             metrics.relay.clone(),
             Arc::clone(&committed),
+            replica.clone(),
         );
         let grpc_state = GrpcState::new(
             Arc::clone(&config),
@@ -144,8 +154,9 @@ impl App {
             numbers,
             blocks,
             committed,
+            wakes: Wakes::of(&jobs::NAMES),
         };
-        Ok(Self { http, grpc, state, grpc_state, cache, suspended, relay, begun })
+        Ok(Self { http, grpc, state, grpc_state, cache, expiries, suspended, relay, replica, begun })
     }
 
     /// Where REST is served.
@@ -165,7 +176,7 @@ impl App {
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { http, grpc, state, grpc_state, cache, suspended, relay, begun } = self;
+        let Self { http, grpc, state, grpc_state, cache, expiries, suspended, relay, replica, begun } = self;
         let drain = state.config.http.drain.duration();
         let workers_stop = CancellationToken::new();
         let workers = TaskTracker::new();
@@ -179,6 +190,9 @@ impl App {
         workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
         workers.spawn(gauge_reservations(state.clone(), workers_stop.clone()));
         workers.spawn(forget_old_keys(state.clone(), workers_stop.clone()));
+        let (released, stop) = (state.wakes.of_job(release_expired::NAME), workers_stop.clone());
+        workers.spawn(async move { expiries.listen(&released, &stop).await });
+        keep_jobs(&workers, &state, replica, &workers_stop);
         workers.close();
 
         let served = tokio::try_join!(
@@ -196,6 +210,45 @@ impl App {
         tracing::info!("stopped");
         served.map(drop)
     }
+}
+
+/// Starts every job there is.
+fn keep_jobs(workers: &TaskTracker, state: &AppState, replica: Replica, stop: &CancellationToken) {
+    let (settings, store, numbers) = (&state.config.jobs, &state.store, Arc::new(state.numbers.clone()));
+    let runner = Runner::new(
+        store.clone(),
+        replica,
+        RunnerSettings { leadership: settings.leadership_ttl.duration(), runs_kept: settings.runs_kept.into() },
+        Arc::clone(&state.metrics),
+    );
+    let keep = Keep { workers, runner, wakes: &state.wakes, stop };
+    keep.job(ReleaseExpired::new(store.clone(), Arc::clone(&numbers), &settings.release_expired));
+    keep.job(EndQuarantine::new(store.clone(), Arc::clone(&numbers), &settings.end_quarantine));
+    keep.job(ExpireLeases::new(store.clone(), Arc::clone(&numbers), &settings.expire_leases));
+}
+
+/// What every job is started with.
+struct Keep<'a> {
+    workers: &'a TaskTracker,
+    runner: Runner,
+    wakes: &'a Wakes,
+    stop: &'a CancellationToken,
+}
+
+impl Keep<'_> {
+    fn job(&self, job: impl Job) {
+        let wake = self.wakes.of_job(job.name());
+        self.workers.spawn(self.runner.clone().keep(job, wake, self.stop.clone()));
+    }
+}
+
+/// The name that operators know this replica by: as configured, else process and machine.
+fn replica_name(config: &Config) -> String {
+    if !config.instance.name.is_empty() {
+        return config.instance.name.clone();
+    }
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{}@{machine}", std::process::id())
 }
 
 fn bound(listener: &TcpListener) -> SocketAddr {
@@ -240,12 +293,13 @@ async fn watch_database(store: Store, readiness: Arc<Readiness>, stop: Cancellat
     }
 }
 
-/// Keeps `num_reservations_active` up to date.
+/// Keeps `num_reservations_active` up to date, and how late releases are.
 async fn gauge_reservations(state: AppState, stop: CancellationToken) {
     loop {
         match state.store.active_reservations().await {
             Ok(active) => {
-                state.metrics.reservations_active.set(active);
+                state.metrics.reservations_active.set(active.count);
+                state.metrics.reservations_overdue_seconds.set(active.overdue_seconds);
             }
             // Readiness tells of it already.
             Err(error) => tracing::debug!(%error, "active reservations could not be counted"),

@@ -12,6 +12,7 @@ pub mod devstack;
 pub mod events;
 pub mod grpc;
 pub mod http;
+pub mod jobs;
 pub mod operations;
 pub mod store;
 pub mod telemetry;

@@ -103,6 +103,22 @@ pub struct RedisDatabase {
     pub database: &'static str,
 }
 
+/// Label of a job.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct JobLabel {
+    /// Its name.
+    pub job: &'static str,
+}
+
+/// Labels of a job's runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct JobRunLabels {
+    /// Its name.
+    pub job: &'static str,
+    /// `DONE`, `FAILED` or `INTERRUPTED`.
+    pub outcome: &'static str,
+}
+
 /// Labels of rows that an import brought.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ImportedRows {
@@ -147,6 +163,16 @@ fn validation_seconds() -> Histogram {
 /// Seconds from a hundredth to ten minutes: an import.
 fn import_seconds() -> Histogram {
     Histogram::new([0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0])
+}
+
+/// Seconds from a millisecond to ten minutes: a job.
+fn job_seconds() -> Histogram {
+    Histogram::new([0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 600.0])
+}
+
+/// Seconds from ten milliseconds to ten minutes: how late a reservation was released.
+fn lag_seconds() -> Histogram {
+    Histogram::new([0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 10.0, 60.0, 600.0])
 }
 
 /// Declares [`Metrics`]: a field's doc comment is the metric's help text.
@@ -225,6 +251,20 @@ metrics! {
     reservations_active: Gauge = "num_reservations_active", Gauge::default();
     /// Reservations and holds released because their time was over.
     reservations_auto_released: Counter = "num_reservations_auto_released", Counter::default();
+    /// From a reservation's or hold's deadline to the decision that released it, in seconds.
+    release_lag_seconds: Histogram = "numbering_release_lag_seconds", lag_seconds();
+    /// How long the longest overdue reservation or hold has been so, in seconds.
+    reservations_overdue_seconds: Gauge<f64, AtomicU64> = "numbering_reservations_overdue_seconds", Gauge::default();
+    /// Runs of jobs on this replica.
+    job_runs: Family<JobRunLabels, Counter> = "numbering_job_runs", Family::default();
+    /// How long a job ran, in seconds.
+    job_seconds: Histograms<JobLabel> = "numbering_job_duration_seconds", Family::new_with_constructor(job_seconds);
+    /// Whether this replica is the one that runs the job: 1, or 0.
+    job_held: Family<JobLabel, Gauge> = "numbering_job_held", Family::default();
+    /// Notices of expired keys that Redis sent to this replica.
+    expiry_notices: Counter = "numbering_expiry_notices", Counter::default();
+    /// Whether this replica hears of keys that expire in Redis: 1, or 0.
+    expiry_notices_heard: Gauge = "numbering_expiry_notices_heard", Gauge::default();
 }
 
 impl Metrics {

@@ -6,6 +6,7 @@
 //! - `redis`: the connection, made and probed in the background only, behind a `breaker`.
 //! - `snapshots`: `num:snapshot:{identifier}`, what validation needs to know of a number. Written only if newer.
 //! - `timers`: `num:reserve:{identifier}` and `num:hold:{identifier}`, which run out when the claim does.
+//! - `expiries`: notices of timers that ran out, which wake the job that releases reservations.
 //! - `suspended`: which tenants are suspended and what time it is, read from PostgreSQL several times a second. While that
 //!   is older than [`TRUSTED_FOR`], no snapshot of a cache is used: PostgreSQL answers, or nobody.
 //!
@@ -13,6 +14,7 @@
 //! tail, beside `suspended`, which is read in the same poll and trusted for as long.
 
 mod breaker;
+pub(crate) mod expiries;
 mod redis;
 mod snapshots;
 mod suspended;
@@ -24,6 +26,7 @@ use jiff::Timestamp;
 use numbering_domain::Transition;
 use tokio_util::sync::CancellationToken;
 
+pub use expiries::Expiries;
 pub use redis::{LinkError, RedisLink};
 pub use snapshots::Snapshots;
 pub use suspended::{Suspended, TRUSTED_FOR, Trusted};

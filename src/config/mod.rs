@@ -11,13 +11,14 @@ mod value;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::Path;
+use std::str::FromStr as _;
 
 use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Billing, Cache, Database, Grpc, Http, Idempotency, Import, Log, LogFormat, Nats, NumberingPlanSettings,
-    Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
+    Auth, Billing, Cache, Database, Grpc, Http, Idempotency, Import, Instance, Jobs, Log, LogFormat, Nats,
+    NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
 pub use value::{CursorKey, Secret, ServerUrl};
@@ -63,6 +64,10 @@ pub struct Config {
     pub idempotency: Idempotency,
     /// The way of events.
     pub outbox: Outbox,
+    /// What the service does by itself.
+    pub jobs: Jobs,
+    /// This replica.
+    pub instance: Instance,
     /// Log lines.
     pub log: Log,
 }
@@ -100,6 +105,8 @@ impl Config {
             import: Import::take(sources),
             idempotency: Idempotency::take(sources),
             outbox: Outbox::take(sources),
+            jobs: Jobs::take(sources),
+            instance: Instance::take(sources),
             log: Log::take(sources),
         }
     }
@@ -134,6 +141,7 @@ impl Config {
         self.check_servers(sources);
         self.check_tokens(sources);
         self.check_numbering_plan(sources);
+        self.check_schedules(sources);
         if self.grpc.tls_cert.is_some() != self.grpc.tls_key.is_some() {
             sources.fault("grpc.tls_cert", "and grpc.tls_key go together: set both or neither".to_owned());
         }
@@ -174,6 +182,7 @@ impl Config {
             ("idempotency.claim", self.idempotency.claim),
             ("outbox.poll", self.outbox.poll),
             ("outbox.leadership_ttl", self.outbox.leadership_ttl),
+            ("jobs.leadership_ttl", self.jobs.leadership_ttl),
         ] {
             if period.is_zero() {
                 sources.fault(path, "must be longer than nothing".to_owned());
@@ -192,9 +201,23 @@ impl Config {
             ("import.max_line_bytes", self.import.max_line_bytes == 0),
             ("outbox.batch", self.outbox.batch == 0),
             ("outbox.in_flight", self.outbox.in_flight == 0),
+            ("jobs.runs_kept", self.jobs.runs_kept == 0),
         ] {
             if zero {
                 sources.fault(path, "must be at least 1".to_owned());
+            }
+        }
+    }
+
+    fn check_schedules(&self, sources: &mut Sources) {
+        for (path, schedule) in [
+            ("jobs.release_expired", &self.jobs.release_expired),
+            ("jobs.end_quarantine", &self.jobs.end_quarantine),
+            ("jobs.expire_leases", &self.jobs.expire_leases),
+        ] {
+            // Empty is what a fault left.
+            if !schedule.is_empty() && croner::Cron::from_str(schedule).is_err() {
+                sources.fault(path, "must be as cron writes it, such as 0 2 * * * for two in the morning".to_owned());
             }
         }
     }

@@ -382,6 +382,30 @@ section! {
 }
 
 section! {
+    /// What the service does by itself.
+    "jobs" => Jobs {
+        /// How long a replica that fell silent stays the one that runs a job.
+        leadership_ttl: Period = Period::from_secs(2),
+        /// How many of the latest runs of a job are kept.
+        runs_kept: u32 = 50,
+        /// When reservations are swept in any case (US-NUM-010), as cron writes it, UTC.
+        release_expired: String = "* * * * *".to_owned(),
+        /// When quarantine is swept in any case (US-NUM-006).
+        end_quarantine: String = "*/5 * * * *".to_owned(),
+        /// When leases that ended are swept in any case.
+        expire_leases: String = "* * * * *".to_owned(),
+    }
+}
+
+section! {
+    /// This replica.
+    "instance" => Instance {
+        /// The name that operators know it by; process and machine where it is absent.
+        name: String = String::new(),
+    }
+}
+
+section! {
     /// Log lines.
     "log" => Log {
         /// `json` or `text`.

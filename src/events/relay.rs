@@ -15,14 +15,13 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use super::held_back::HeldBack;
 use super::jetstream;
 use super::metrics::RelayMetrics;
 use super::wave::{Gate, Published, Sender};
 use crate::config::{Nats, Outbox};
-use crate::store::leadership::Leadership;
+use crate::store::leadership::{Leadership, Replica};
 use crate::store::outbox::OutboxWave;
 use crate::store::{Store, StoreError};
 
@@ -100,7 +99,7 @@ pub struct Relay {
     settings: RelaySettings,
     metrics: RelayMetrics,
     committed: Arc<Notify>,
-    holder: Uuid,
+    replica: Replica,
 }
 
 impl Relay {
@@ -112,9 +111,10 @@ impl Relay {
         settings: RelaySettings,
         metrics: RelayMetrics,
         committed: Arc<Notify>,
+        replica: Replica,
     ) -> Self {
         let jetstream = jetstream::context(client.clone(), settings.in_flight, settings.ack_timeout);
-        Self { store, client, jetstream, settings, metrics, committed, holder: Uuid::now_v7() }
+        Self { store, client, jetstream, settings, metrics, committed, replica }
     }
 
     /// Relays until it is told to stop, then finishes the wave under way and lets its role go.
@@ -159,7 +159,7 @@ impl Relay {
     async fn become_the_relay(&self, stop: &CancellationToken) -> Result<Option<Leadership>, RelayError> {
         loop {
             if jetstream::is_connected(&self.client) {
-                let asked = self.store.acquire_leadership(ROLE, self.holder, self.settings.leadership);
+                let asked = self.store.acquire_leadership(ROLE, &self.replica, self.settings.leadership);
                 let acquired =
                     tokio::select! { acquired = asked => acquired?, () = stop.cancelled() => return Ok(None) };
                 if acquired.is_some() {

@@ -44,6 +44,7 @@ pub use server::serve;
 
 use crate::auth::Verifier;
 use crate::config::Config;
+use crate::jobs::Wakes;
 use crate::operations::blocks::Blocks;
 use crate::operations::numbers::Numbers;
 use crate::store::Store;
@@ -75,6 +76,8 @@ pub struct AppState {
     pub cursors: Cursors,
     /// Woken after a commit that left events to publish.
     pub committed: Arc<Notify>,
+    /// Wakes the jobs of this process.
+    pub wakes: Wakes,
 }
 
 /// Endpoints that answer within `http.request_timeout`.

@@ -73,6 +73,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
         cursors: Cursors::new(config.security.cursor_key.bytes()),
         store,
         committed,
+        wakes: crate::jobs::Wakes::default(),
         plan,
         config: Arc::new(config),
         verifier: Arc::new(verifier().await),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use numbering_domain::event::ReleaseReason;
+use numbering_domain::transition::Step;
 use numbering_domain::{
     Acting, Command, Event, Identifier, LeaseId, Number, Policy, Price, RecallReason, Rejection, ReservationId, State,
     TenantId, Term, Transition, decide,
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use crate::cache::Cache;
 use crate::store::commit::{Answered, Origin, TIME};
 use crate::store::idempotency::{Answer, Claim};
+use crate::store::leadership::Leadership;
 use crate::store::load::Loaded;
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, StoreUse};
@@ -246,11 +248,16 @@ impl Numbers {
     /// What follows a commit: the relay is woken, the metrics count, the caches hear of it.
     async fn tell(&self, done: &[Transition], decided_at: Timestamp) {
         self.committed.notify_one();
-        let ran_out = done
-            .iter()
-            .flat_map(|transition| &transition.steps)
-            .filter(|step| matches!(step.event, Event::ReservationReleased { reason: ReleaseReason::TtlExpired, .. }));
-        self.metrics.reservations_auto_released.inc_by(ran_out.count() as u64);
+        for transition in done {
+            let ran_out = |step: &&Step| {
+                matches!(step.event, Event::ReservationReleased { reason: ReleaseReason::TtlExpired, .. })
+            };
+            if transition.steps.iter().any(|step| ran_out(&step)) {
+                self.metrics.reservations_auto_released.inc();
+                let overdue = transition.before.state.deadline().map(|deadline| decided_at.duration_since(deadline));
+                self.metrics.release_lag_seconds.observe(overdue.map_or(0.0, |overdue| overdue.as_secs_f64().max(0.0)));
+            }
+        }
         self.cache.tell(done, decided_at).await;
     }
 
@@ -258,22 +265,62 @@ impl Numbers {
     /// quota.
     async fn settle_overdue(&self, tenant: &TenantId, asked_by: &Origin) -> Result<(), StoreError> {
         let overdue = self.store.load_overdue_of_tenant(tenant, SETTLED_AT_ONCE).await?;
-        let transitions: Vec<Transition> = overdue
-            .iter()
+        let decided = self.ended_by_time(&overdue);
+        let origin = Origin { actor: TIME.to_owned(), request_id: asked_by.request_id.clone() };
+        self.commit_decided(decided, async |transitions| self.store.commit(transitions, &origin, None).await).await?;
+        Ok(())
+    }
+
+    /// Writes down what time has ended of these numbers, on the strength of a job's role. Gives how many moved.
+    ///
+    /// # Errors
+    /// When the store could not; then nothing moved.
+    pub async fn write_down_time(
+        &self,
+        role: &Leadership,
+        due: &[(Timestamp, Number)],
+        origin: &Origin,
+    ) -> Result<usize, StoreError> {
+        self.commit_batch(role, self.ended_by_time(due), origin).await
+    }
+
+    /// Commits decisions about different numbers, each with the moment that it was taken at, on the strength of a job's role;
+    /// then wakes the relay and tells the caches. Gives how many moved: none once the role's term is over.
+    ///
+    /// # Errors
+    /// When the store could not; then nothing moved.
+    pub async fn commit_batch(
+        &self,
+        role: &Leadership,
+        decided: Vec<(Timestamp, Transition)>,
+        origin: &Origin,
+    ) -> Result<usize, StoreError> {
+        self.commit_decided(decided, async |transitions| self.store.commit_as(role, transitions, origin).await).await
+    }
+
+    fn ended_by_time(&self, due: &[(Timestamp, Number)]) -> Vec<(Timestamp, Transition)> {
+        due.iter()
             .filter_map(|(now, number)| {
                 let command = expiry(&number.state)?;
-                decide(number, Acting::Authority, &command, &self.policy, *now).ok()
+                Some((*now, decide(number, Acting::Authority, &command, &self.policy, *now).ok()?))
             })
-            .collect();
-        let Some(decided_at) = overdue.iter().map(|(now, _)| *now).min().filter(|_| !transitions.is_empty()) else {
-            return Ok(());
-        };
-        let origin = Origin { actor: TIME.to_owned(), request_id: asked_by.request_id.clone() };
-        let moved = self.store.commit(&transitions, &origin, None).await?;
+            .collect()
+    }
+
+    async fn commit_decided(
+        &self,
+        decided: Vec<(Timestamp, Transition)>,
+        commit: impl AsyncFnOnce(&[Transition]) -> Result<Vec<bool>, StoreError>,
+    ) -> Result<usize, StoreError> {
+        let Some(decided_at) = decided.iter().map(|(now, _)| *now).min() else { return Ok(0) };
+        let transitions: Vec<Transition> = decided.into_iter().map(|(_, transition)| transition).collect();
+        let moved = commit(&transitions).await?;
         let done: Vec<Transition> =
             transitions.into_iter().zip(moved).filter_map(|(done, moved)| moved.then_some(done)).collect();
-        self.tell(&done, decided_at).await;
-        Ok(())
+        if !done.is_empty() {
+            self.tell(&done, decided_at).await;
+        }
+        Ok(done.len())
     }
 }
 

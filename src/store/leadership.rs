@@ -5,12 +5,34 @@
 //! holder goes by a clock of its own that counts suspended time and runs out no later. The term fences: it grows with
 //! each change of holder, and what a holder writes on the strength of its role checks that its term still stands.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::{Store, StoreError};
 use crate::boot_clock::BootInstant;
+
+/// A replica of the service, as the holder of roles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    id: Uuid,
+    name: Arc<str>,
+}
+
+impl Replica {
+    /// A replica that has just started, with the name that operators know it by.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self { id: Uuid::now_v7(), name: name.into() }
+    }
+
+    /// The name that operators know it by.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
 
 /// One holder's hold on a role.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,14 +75,18 @@ impl Store {
     pub async fn acquire_leadership(
         &self,
         role: &'static str,
-        holder: Uuid,
+        holder: &Replica,
         length: Duration,
     ) -> Result<Option<Leadership>, StoreError> {
         // Taken before the statement is sent: the holder's own deadline is never later than PostgreSQL's.
         let until = BootInstant::now().after(length);
-        let row =
-            self.query_opt(include_str!("leadership_acquire.sql"), &[&role, &holder, &length.as_secs_f64()]).await?;
-        row.map(|row| Ok(Leadership { role, holder, term: row.try_get("term")?, until })).transpose()
+        let row = self
+            .query_opt(
+                include_str!("leadership_acquire.sql"),
+                &[&role, &holder.id, &length.as_secs_f64(), &holder.name.as_ref()],
+            )
+            .await?;
+        row.map(|row| Ok(Leadership { role, holder: holder.id, term: row.try_get("term")?, until })).transpose()
     }
 
     /// Prolongs a hold to `length` from now; `None` when it is over.

@@ -51,12 +51,7 @@ impl Store {
         most: i64,
     ) -> Result<Vec<(Timestamp, Number)>, StoreError> {
         let rows = self.query(include_str!("load_overdue_of_tenant.sql"), &[&tenant.as_str(), &most]).await?;
-        rows.iter()
-            .map(|row| {
-                let reading = Reading::new(row, tenant.as_str());
-                Ok((reading.get("now")?, reading.number()?))
-            })
-            .collect()
+        rows.iter().map(|row| Reading::new(row, tenant.as_str()).dated_number()).collect()
     }
 
     /// The tenant's own numbers in these states, by identifier, after `after`, at most `most`.

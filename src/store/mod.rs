@@ -6,8 +6,10 @@
 pub mod blocks;
 pub mod browse;
 pub mod commit;
+pub mod due;
 pub mod idempotency;
 pub mod import;
+pub mod jobs;
 pub mod journal;
 pub mod leadership;
 pub mod leases;
@@ -24,6 +26,7 @@ pub mod tenants;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Transaction};
+use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
@@ -194,6 +197,16 @@ impl Store {
         .await;
         StoreUse::record(started.elapsed());
         rows
+    }
+
+    /// The database's moment.
+    pub async fn moment(&self) -> Result<Timestamp, StoreError> {
+        let rows = self.query("SELECT clock_timestamp()", &[]).await?;
+        let row = rows.first().ok_or_else(|| StoreError::Impossible {
+            subject: "the database's clock".to_owned(),
+            what: "it gives one row",
+        })?;
+        Ok(row.try_get(0)?)
     }
 
     /// Whether the database answers.

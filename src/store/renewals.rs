@@ -13,6 +13,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 use uuid::Uuid;
 
+use super::due::remaining;
 use super::leadership::Leadership;
 use super::rows::Reading;
 use super::{Store, StoreError};
@@ -120,9 +121,15 @@ impl Store {
         written.iter().map(|row| Ok(LeaseId(row.try_get("lease_id")?))).collect()
     }
 
-    /// Billing refused: nothing was charged, and next time it may be asked for another price.
-    pub async fn drop_renewal_request(&self, identifier: &Identifier, LeaseId(id): LeaseId) -> Result<(), StoreError> {
-        self.query(include_str!("renewal_requests_drop.sql"), &[&identifier.key(), &id]).await.map(drop)
+    /// Billing refused: nothing was charged, and next time it may be asked for another price. On the strength of a role.
+    pub async fn drop_renewal_request(
+        &self,
+        role: &Leadership,
+        identifier: &Identifier,
+        LeaseId(id): LeaseId,
+    ) -> Result<(), StoreError> {
+        let sql = include_str!("renewal_requests_drop.sql");
+        self.query(sql, &[&identifier.key(), &id, &role.role, &role.holder, &role.term]).await.map(drop)
     }
 
     /// Keeps the charge of a lease that was not renewed, for finance; `false` where it was renewed after all.
@@ -152,12 +159,7 @@ impl Store {
         let (end, identifier) = place(after);
         let sql = include_str!("reminders_due.sql");
         let rows = self.query(sql, &[&interval.as_secs_f64(), &end, &identifier, &most]).await?;
-        rows.iter()
-            .map(|row| {
-                let reading = Reading::new(row, row.try_get::<_, &str>("identifier")?);
-                Ok((reading.get("now")?, reading.number()?))
-            })
-            .collect()
+        rows.iter().map(|row| Reading::new(row, "a number in grace").dated_number()).collect()
     }
 
     /// How long until a tenant is to be reminded that a grace runs out.
@@ -174,10 +176,10 @@ fn place(after: Option<&After>) -> (Option<Timestamp>, &str) {
     after.map_or((None, ""), |(end, identifier)| (Some(*end), identifier.key()))
 }
 
-/// The time that a row of one number of seconds tells; what is overdue is due now.
+/// The time that a row of one number of seconds tells.
 fn seconds(row: Option<&Row>) -> Result<Option<Duration>, StoreError> {
     let seconds: Option<f64> = row.map(|row| row.try_get("seconds")).transpose()?.flatten();
-    Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
+    Ok(seconds.map(remaining))
 }
 
 fn due_renewal(row: &Row) -> Result<DueRenewal, StoreError> {

@@ -141,6 +141,11 @@ impl<'a> Reading<'a> {
         })
     }
 
+    /// The number with the moment it was read at, `now`.
+    pub(crate) fn dated_number(&self) -> Result<(Timestamp, Number), StoreError> {
+        Ok((self.get("now")?, self.number()?))
+    }
+
     /// The tenant standing, from the columns of `numbering.tenants`, the id under `standing_tenant`.
     pub(crate) fn standing(&self) -> Result<TenantStanding, StoreError> {
         let allowlist: Option<Vec<String>> = self.get("operator_allowlist")?;

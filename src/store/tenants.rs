@@ -21,6 +21,15 @@ pub struct TenantSettings {
     pub operator_allowlist: Option<Option<Vec<OperatorId>>>,
 }
 
+/// Reservations and holds of all tenants.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ActiveReservations {
+    /// How many have not run out.
+    pub count: i64,
+    /// For how many seconds the longest overdue has been so.
+    pub overdue_seconds: f64,
+}
+
 /// Changes of a tenant's own quotas: `None` leaves one, `None` inside goes back to the plan's.
 pub type QuotaChanges = PerCounter<Option<Option<i32>>>;
 
@@ -30,10 +39,14 @@ impl Store {
         self.query(include_str!("tenant_meet.sql"), &[&tenant.as_str(), &plan]).await.map(drop)
     }
 
-    /// How many reservations and holds have not run out, of all tenants.
-    pub async fn active_reservations(&self) -> Result<i64, StoreError> {
-        let row = self.query_opt(include_str!("active_reservations.sql"), &[]).await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    /// How many reservations and holds have not run out, of all tenants, and how long one that has has waited at most.
+    pub async fn active_reservations(&self) -> Result<ActiveReservations, StoreError> {
+        let rows = self.query(include_str!("active_reservations.sql"), &[]).await?;
+        let row = rows.first().ok_or_else(|| StoreError::Impossible {
+            subject: "active reservations".to_owned(),
+            what: "the query gives one row",
+        })?;
+        Ok(ActiveReservations { count: row.try_get("active")?, overdue_seconds: row.try_get("overdue_seconds")? })
     }
 
     /// A tenant's standing, what time has ended no longer counted.

@@ -7,6 +7,7 @@ mod support;
 
 mod concurrency;
 mod development;
+mod expiry;
 mod faults;
 mod idempotency;
 mod import;

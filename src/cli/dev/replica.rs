@@ -16,7 +16,7 @@ use crate::devstack::{Billing, Home, Launch, Readiness, Server, Stack, files, re
 const CONNECTIONS: usize = 160;
 
 /// The settings that `dev` decides. From the environment they would point the development service at other servers.
-const DECIDED: [&str; 11] = [
+const DECIDED: [&str; 12] = [
     "NUMBERING_HTTP__LISTEN",
     "NUMBERING_GRPC__LISTEN",
     "NUMBERING_DATABASE__URL",
@@ -28,6 +28,7 @@ const DECIDED: [&str; 11] = [
     "NUMBERING_AUTH__AUDIENCE",
     "NUMBERING_AUTH__JWKS",
     "NUMBERING_BILLING__URL",
+    "NUMBERING_INSTANCE__NAME",
 ];
 
 /// Where one replica serves.
@@ -62,7 +63,7 @@ pub(super) fn prepare(
     let home: &Arc<Home> = stack.home();
     let name = format!("replica-{number}");
     let file = home.path().join(format!("{name}.toml"));
-    let settings = settings(stack, billing, place, (CONNECTIONS / count).min(16))?;
+    let settings = settings(stack, billing, place, &name, (CONNECTIONS / count).min(16))?;
     // It holds passwords.
     files::replace(&file, toml::to_string(&settings)?.as_bytes(), 0o600)?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
@@ -92,6 +93,7 @@ fn settings(
     stack: &Stack,
     billing: &Billing,
     place: Place,
+    name: &str,
     pool_size: usize,
 ) -> anyhow::Result<BTreeMap<&'static str, Section>> {
     let directory = stack.home().path();
@@ -125,6 +127,7 @@ fn settings(
             ]),
         ),
         ("security", Section::from([("cursor_key", text(&cursor_key))])),
+        ("instance", Section::from([("name", text(name))])),
         ("log", Section::from([("format", text("text"))])),
     ]))
 }

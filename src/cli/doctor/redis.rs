@@ -4,10 +4,10 @@ use redis::{Client, RedisError};
 use tokio::time::timeout;
 
 use super::{Findings, PATIENCE};
+use crate::cache::expiries::NOTICES;
 use crate::config::{Redis, ServerUrl};
 
 const SUBJECT: &str = "Redis";
-const NOTICES: &str = "notify-keyspace-events";
 
 pub(super) async fn examine(settings: &Redis, findings: &mut Findings) {
     for (name, url) in [("redis.url", &settings.url), ("redis.timers_url", &settings.timers_url)] {

@@ -220,7 +220,7 @@ async fn of_blocks_and_tenants() -> Vec<OutboxEntry> {
     let refused = blocks.import(blocks.slot().unwrap(), upload, Purpose::Import, origin.clone(), None).await;
     assert!(matches!(refused, Err(ImportError::SignatureInvalid { .. })), "{refused:?}");
 
-    let held = store.acquire_leadership(ROLE, Uuid::now_v7(), TERM).await.unwrap().unwrap();
+    let held = store.acquire_leadership(ROLE, &Replica::new("test"), TERM).await.unwrap().unwrap();
     store.next_outbox_wave(&held, TERM, 100, &[]).await.unwrap().unwrap().entries
 }
 

@@ -1,13 +1,11 @@
 //! One holder at a time, fenced by the term.
 
-use uuid::Uuid;
-
 use super::*;
 use crate::store::leadership::Leadership;
 
 const ROLE: &str = "test";
 
-async fn acquire(store: &Store, holder: Uuid, length: Duration) -> Option<Leadership> {
+async fn acquire(store: &Store, holder: &Replica, length: Duration) -> Option<Leadership> {
     store.acquire_leadership(ROLE, holder, length).await.unwrap()
 }
 
@@ -15,7 +13,7 @@ async fn acquire(store: &Store, holder: Uuid, length: Duration) -> Option<Leader
 async fn a_role_has_one_holder_until_it_resigns_or_its_term_ends() {
     let servers = Servers::start().await;
     let store = servers.store();
-    let [first, second] = [Uuid::now_v7(), Uuid::now_v7()];
+    let [first, second] = [&Replica::new("first"), &Replica::new("second")];
     let long = Duration::from_mins(1);
     let short = Duration::from_millis(150);
 
@@ -49,7 +47,7 @@ async fn of_many_who_ask_at_once_one_gets_the_role() {
     for round in 0..10 {
         let asked = (0..16).map(|_| {
             let store = store.clone();
-            tokio::spawn(async move { acquire(&store, Uuid::now_v7(), Duration::from_mins(1)).await })
+            tokio::spawn(async move { acquire(&store, &Replica::new("one of many"), Duration::from_mins(1)).await })
         });
         let held: Vec<Leadership> =
             futures_util::future::join_all(asked).await.into_iter().filter_map(Result::unwrap).collect();

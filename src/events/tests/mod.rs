@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::jetstream::STREAM;
 use super::{Relay, RelayMetrics, RelaySettings};
 use crate::devstack::{Databases, Home, Server, nats, postgres};
+use crate::store::leadership::Replica;
 use crate::store::{Store, StoreSettings};
 
 /// How long a test waits for what must come.
@@ -92,7 +93,8 @@ impl Servers {
         let metrics = RelayMetrics::default();
         let stop = CancellationToken::new();
         let client = super::jetstream::connect(self.nats.url()).await.unwrap();
-        let relay = Relay::new(self.store(), client, settings, metrics.clone(), Arc::new(Notify::new()));
+        let relay =
+            Relay::new(self.store(), client, settings, metrics.clone(), Arc::new(Notify::new()), Replica::new("test"));
         let task = tokio::spawn(relay.run(stop.clone()));
         Running { metrics, stop, task }
     }

@@ -1,7 +1,5 @@
 //! The statements of the outbox: what they give, and to whom.
 
-use uuid::Uuid;
-
 use super::*;
 use crate::events::relay::ROLE;
 use crate::events::republish::republish_since;
@@ -10,7 +8,7 @@ use crate::events::republish::republish_since;
 async fn a_wave_is_read_and_settled_only_under_the_leadership() {
     let servers = Servers::start().await;
     let (store, sql) = (servers.store(), servers.sql().await);
-    let held = store.acquire_leadership(ROLE, Uuid::now_v7(), TERM).await.unwrap().unwrap();
+    let held = store.acquire_leadership(ROLE, &Replica::new("test"), TERM).await.unwrap().unwrap();
     let empty = store.next_outbox_wave(&held, TERM, 10, &[]).await.unwrap().unwrap();
     assert!(empty.entries.is_empty());
 
@@ -27,7 +25,7 @@ async fn a_wave_is_read_and_settled_only_under_the_leadership() {
     sleep(TERM).await;
     assert!(store.next_outbox_wave(&renewed, TERM, 10, &[]).await.unwrap().is_none(), "the term is over");
 
-    let successor = store.acquire_leadership(ROLE, Uuid::now_v7(), TERM).await.unwrap().unwrap();
+    let successor = store.acquire_leadership(ROLE, &Replica::new("test"), TERM).await.unwrap().unwrap();
     let published: Vec<_> = wave.entries.into_iter().map(|entry| (entry.subject, entry.seq)).collect();
     store.settle_published(&renewed, &published).await.unwrap();
     assert_eq!(waiting(&sql).await, 3, "who is relay no more settles nothing");

@@ -89,7 +89,8 @@ impl Freezable {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let client = crate::events::jetstream::connect(&url).await.unwrap();
-                let relay = Relay::new(store, client, settings(), own_metrics, Arc::new(Notify::new()));
+                let relay =
+                    Relay::new(store, client, settings(), own_metrics, Arc::new(Notify::new()), Replica::new("test"));
                 let stop = CancellationToken::new();
                 tokio::spawn(relay.run(stop.clone()));
                 loop {

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod blocks;
 pub mod history;
 pub mod inventory;
+pub mod jobs;
 pub mod lifecycle;
 pub mod operators;
 pub mod tenants;
@@ -27,6 +28,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(operators::add_key))
         .routes(routes!(operators::revoke_key))
         .routes(routes!(inventory::add_inventory))
+        .routes(routes!(jobs::list_jobs))
+        .routes(routes!(jobs::run_job))
         .routes(routes!(blocks::list_blocks))
         .routes(routes!(blocks::read_block))
         .routes(routes!(blocks::list_rejects))

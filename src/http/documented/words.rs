@@ -11,6 +11,7 @@ use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
 use utoipa::openapi::{Components, RefOr};
 
 use crate::operations::signature::SignatureAlgorithm;
+use crate::store::jobs::{Outcome, Trigger};
 
 /// An id of a tenant, operator or key.
 const ID: &str = "^[A-Za-z0-9_.:-]{1,64}$";
@@ -50,6 +51,12 @@ fn of_member(schema: &str, name: &str) -> Option<Meaning> {
         ("LeaseBody", "state") => Meaning::OneOf(lease_states()),
         ("TenantBody" | "TenantRequest", "status") => {
             Meaning::OneOf([TenantStatus::Active, TenantStatus::Suspended].map(TenantStatus::as_str).to_vec())
+        }
+        ("JobRunBody", "outcome") => {
+            Meaning::OneOf([Outcome::Done, Outcome::Failed, Outcome::Interrupted].map(Outcome::as_str).to_vec())
+        }
+        ("JobRunBody", "trigger") => {
+            Meaning::OneOf([Trigger::Schedule, Trigger::Deadline, Trigger::Request].map(Trigger::as_str).to_vec())
         }
         ("RecallRequest", "reason") => Meaning::OneOf(RecallReason::WORDS.to_vec()),
         _ => return None,

@@ -68,6 +68,7 @@ impl World {
             .replace("{leaseId}", &subject.lease_id)
             .replace("{operatorId}", OPERATOR)
             .replace("{keyId}", KEY)
+            .replace("{job}", "end_quarantine")
             .replace("{blockId}", &self.block_id);
         let (path, payload) = match row.operation().as_str() {
             "GET /v1/numbers/available" => (format!("{path}?identifierClass=MSISDN&limit=5"), Payload::Nothing),
@@ -111,6 +112,8 @@ impl World {
             | "GET /v1/admin/numbers/{identifier}/history"
             | "GET /v1/admin/numbering/operators/{operatorId}"
             | "DELETE /v1/admin/numbering/operators/{operatorId}/keys/{keyId}"
+            | "GET /v1/admin/numbering/jobs"
+            | "POST /v1/admin/numbering/jobs/{job}/run"
             | "GET /v1/admin/numbering/blocks"
             | "GET /v1/admin/numbering/blocks/{blockId}"
             | "GET /v1/admin/numbering/blocks/{blockId}/rejects" => (path, Payload::Nothing),

@@ -1,0 +1,182 @@
+//! What time ends, and who writes it down: reservations within two seconds, rests, leases; whatever happens to Redis.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::support::{Client, TestApp};
+
+/// US-NUM-010: from the deadline to the row.
+const RELEASED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const SECONDS: [(&str, &str); 3] = [
+    ("NUMBERING_POLICY__RESERVATION_TTL", "1s"),
+    ("NUMBERING_POLICY__HOLD_TTL", "1s"),
+    ("NUMBERING_POLICY__SHORT_TERMS", "true"),
+];
+
+/// The row as it is written, whatever time says.
+async fn written_state(database: &tokio_postgres::Client, number: &str) -> String {
+    let sql = "SELECT state FROM numbering.numbers WHERE identifier = $1";
+    database.query_one(sql, &[&number]).await.unwrap().get(0)
+}
+
+async fn until_written(database: &tokio_postgres::Client, number: &str, state: &str) {
+    let written = async {
+        while written_state(database, number).await != state {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, written).await.unwrap_or_else(|_| panic!("{number} does not become {state}"));
+}
+
+fn moment(member: &Value) -> Timestamp {
+    member.as_str().unwrap().parse().unwrap()
+}
+
+/// Checks that the number is let go by its deadline and says so, not before and within two seconds after.
+async fn is_released_in_time(app: &TestApp, number: &str, claim: &Value) {
+    let database = app.superuser().await;
+    until_written(&database, number, "AVAILABLE").await;
+    let sql = "SELECT at, data FROM numbering.journal WHERE subject = $1 AND type = 'numbering.reservation.released'";
+    let row = database.query_one(sql, &[&number]).await.unwrap();
+    let (at, data): (Timestamp, Value) = (row.get(0), row.get(1));
+    assert_eq!((&data["reason"], &data["reservationId"]), (&json!("TTL_EXPIRED"), &claim["reservationId"]));
+    let late = at.duration_since(moment(&claim["expiresAt"]));
+    assert!(!late.is_negative(), "released {late} before its time");
+    assert!(Duration::try_from(late).unwrap() <= RELEASED_WITHIN, "released {late} late");
+}
+
+async fn job(app: &TestApp, name: &str) -> Value {
+    let jobs = app.admin().get("/v1/admin/numbering/jobs").await.expect(200);
+    jobs["items"].as_array().unwrap().iter().find(|job| job["name"] == name).unwrap().clone()
+}
+
+async fn run(admin: &Client, name: &str) -> Value {
+    admin.post(&format!("/v1/admin/numbering/jobs/{name}/run"), &json!({})).await.expect(200)
+}
+
+#[tokio::test]
+async fn a_reservation_and_a_hold_are_released_within_two_seconds_and_the_events_say_so() {
+    let app = TestApp::start_with(&SECONDS).await;
+    let numbers = app.stock_numbers(2).await;
+    let tenant = app.tenant("tenant-a");
+    let reserved = tenant.act(&numbers[0], "reserve").await.expect(200);
+    tenant.act(&numbers[1], "reserve").await.expect(200);
+    let held = tenant.act(&numbers[1], "hold").await.expect(200);
+    is_released_in_time(&app, &numbers[0], &reserved).await;
+    is_released_in_time(&app, &numbers[1], &held).await;
+    let released: Vec<_> = app
+        .events(5)
+        .await
+        .into_iter()
+        .filter(|event| event.subject == "numbering.reservation.released")
+        .map(|event| (event.event["data"]["identifier"].clone(), event.event["data"]["kind"].clone()))
+        .collect();
+    for (number, kind) in [(&numbers[0], "RESERVE"), (&numbers[1], "HOLD")] {
+        assert!(released.contains(&(json!(number), json!(kind))), "{released:?}");
+    }
+    app.tenant("tenant-b").act(&numbers[0], "reserve").await.expect(200);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_old_notice_does_not_free_a_newer_reservation() {
+    let app = TestApp::start_with(&[("NUMBERING_POLICY__RESERVATION_TTL", "15m")]).await;
+    let number = app.stock_numbers(1).await.remove(0);
+    let tenant = app.tenant("tenant-a");
+    tenant.act(&number, "reserve").await.expect(200);
+    tenant.act(&number, "release").await.expect(200);
+    let newer = tenant.act(&number, "reserve").await.expect(200);
+    // The timer of a reservation that is long gone, as a Redis that was restored from yesterday's copy would have it.
+    let mut redis =
+        redis::Client::open(app.part.timers_url.as_str()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    let key = format!("num:reserve:{number}");
+    redis::cmd("SET").arg(&key).arg("old").arg("PX").arg(1).exec_async(&mut redis).await.unwrap();
+    let gone = async {
+        while redis::cmd("EXISTS").arg(&key).query_async::<i64>(&mut redis).await.unwrap() == 1 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, gone).await.unwrap();
+    run(&app.admin(), "release_expired").await;
+    let still = tenant.get(&format!("/v1/numbers/{number}")).await.expect(200);
+    assert_eq!((&still["state"], &still["reservationId"]), (&json!("RESERVED"), &newer["reservationId"]));
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn rests_and_leases_end_by_themselves() {
+    let mut settings = SECONDS.to_vec();
+    settings.push(("NUMBERING_POLICY__QUARANTINE__MSISDN", "1s"));
+    let app = TestApp::start_with(&settings).await;
+    let numbers = app.stock_numbers(2).await;
+    let database = app.superuser().await;
+    let tenant = app.tenant("tenant-a");
+    for number in &numbers {
+        tenant.act(number, "reserve").await.expect(200);
+    }
+    tenant.lease(&numbers[0], "1s").await.expect(201);
+    tenant.lease(&numbers[1], "30d").await.expect(201);
+    app.admin().recall(&numbers[1], "ABUSE", Some("ABUSE-1")).await.expect(200);
+    for number in &numbers {
+        until_written(&database, number, "AVAILABLE").await;
+    }
+    let types = async |number: &str| -> Vec<String> {
+        let sql = "SELECT type FROM numbering.journal WHERE subject = $1 ORDER BY version";
+        database.query(sql, &[&number]).await.unwrap().iter().map(|row| row.get(0)).collect()
+    };
+    let expired = [
+        "numbering.reservation.held",
+        "numbering.lease.created",
+        "numbering.lease.expired",
+        "numbering.identifier.quarantined",
+        "numbering.identifier.released",
+    ];
+    assert_eq!(types(&numbers[0]).await, expired);
+    assert_eq!(types(&numbers[1]).await.last().unwrap(), "numbering.identifier.released");
+    let quota = tenant.get("/v1/quota").await.expect(200);
+    assert_eq!(quota["quotas"]["MSISDN"]["current"], 0);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn jobs_are_shown_with_their_holder_and_latest_runs_and_run_when_asked_to() {
+    let app = TestApp::start_with(&[("NUMBERING_INSTANCE__NAME", "replica-of-test")]).await;
+    let admin = app.admin();
+    let done = run(&admin, "end_quarantine").await;
+    assert_eq!((&done["holder"], &done["lastResult"]["outcome"]), (&json!("replica-of-test"), &json!("DONE")));
+    assert_eq!(
+        (&done["lastResult"]["trigger"], &done["lastResult"]["result"]["released"]),
+        (&json!("REQUEST"), &json!(0))
+    );
+    assert_eq!(done["lastRun"], done["lastResult"]["startedAt"]);
+    assert!(moment(&done["nextRun"]) > moment(&done["lastRun"]));
+    assert_eq!(job(&app, "end_quarantine").await["schedule"], "*/5 * * * *");
+    admin.post("/v1/admin/numbering/jobs/no_such_job/run", &json!({})).await.problem(404, "NOT_FOUND");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_is_taken_over_when_its_holder_vanishes() {
+    let app =
+        TestApp::start_with(&[("NUMBERING_INSTANCE__NAME", "first"), ("NUMBERING_POLICY__RESERVATION_TTL", "1s")])
+            .await;
+    let database = app.superuser().await;
+    let number = app.stock_numbers(1).await.remove(0);
+    // A holder that will never be heard of again: it has the role, by its row, for a little longer.
+    let sql = "UPDATE numbering.leaderships SET holder = gen_random_uuid(), holder_name = 'gone', term = term + 1,
+                   expires_at = clock_timestamp() + interval '1 second'
+               WHERE role = 'job:release_expired'";
+    run(&app.admin(), "release_expired").await;
+    assert_eq!(database.execute(sql, &[]).await.unwrap(), 1);
+    assert_eq!(job(&app, "release_expired").await["holder"], "gone");
+    app.tenant("tenant-a").act(&number, "reserve").await.expect(200);
+    until_written(&database, &number, "AVAILABLE").await;
+    assert_eq!(job(&app, "release_expired").await["holder"], "first");
+    app.stop().await;
+}
