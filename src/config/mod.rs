@@ -214,6 +214,8 @@ impl Config {
             ("jobs.release_expired", &self.jobs.release_expired),
             ("jobs.end_quarantine", &self.jobs.end_quarantine),
             ("jobs.expire_leases", &self.jobs.expire_leases),
+            ("jobs.renew_leases", &self.jobs.renew_leases),
+            ("jobs.grace_reminders", &self.jobs.grace_reminders),
         ] {
             // Empty is what a fault left.
             if !schedule.is_empty() && croner::Cron::from_str(schedule).is_err() {

@@ -394,6 +394,10 @@ section! {
         end_quarantine: String = "*/5 * * * *".to_owned(),
         /// When leases that ended are swept in any case.
         expire_leases: String = "* * * * *".to_owned(),
+        /// When leases that are to be renewed are looked for in any case (US-NUM-005).
+        renew_leases: String = "0 2 * * *".to_owned(),
+        /// When leases in grace are looked for in any case (US-NUM-012).
+        grace_reminders: String = "0 * * * *".to_owned(),
     }
 }
 

@@ -4,5 +4,6 @@
 pub mod billing;
 pub mod blocks;
 pub mod numbers;
+pub mod renewal;
 pub mod signature;
 pub mod validate;
