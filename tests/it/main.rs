@@ -15,6 +15,7 @@ mod import_atomicity;
 mod import_command;
 mod inventory;
 mod lifecycle;
+mod model;
 mod operators;
 mod security;
 mod validate_lease;

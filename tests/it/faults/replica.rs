@@ -46,6 +46,21 @@ impl Replica {
         self.server.start().await.unwrap();
     }
 
+    /// SIGKILL.
+    pub(super) async fn kill(&mut self) {
+        self.server.kill().await;
+    }
+
+    /// SIGSTOP.
+    pub(super) fn freeze(&self) {
+        self.server.freeze();
+    }
+
+    /// SIGCONT.
+    pub(super) fn thaw(&self) {
+        self.server.thaw();
+    }
+
     /// SIGTERM.
     pub(super) fn terminate(&self) {
         let pid = Pid::from_raw(self.server.pid().unwrap().cast_signed()).unwrap();

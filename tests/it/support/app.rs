@@ -7,7 +7,7 @@ use std::time::Duration;
 use numbering::app::App;
 use numbering::config::Config;
 use numbering::devstack::{Part, SharedStack};
-use numbering::store::migrate;
+use numbering::store::{Store, StoreSettings, migrate};
 use numbering_proto::v1::lease_validation_client::LeaseValidationClient;
 use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeaseResponse};
 use reqwest::Method;
@@ -164,6 +164,20 @@ impl TestApp {
     /// The settings of this service, for a replica in another process.
     pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
         usual(&self.stack, &self.part, self.directory.path(), &self.issuer)
+    }
+
+    /// The service's own store, over a few connections.
+    pub(crate) fn store(&self) -> Store {
+        let patience = Duration::from_secs(5);
+        Store::new(&StoreSettings {
+            url: self.stack.databases().app_url(&self.part.database),
+            pool_size: 2,
+            acquire_timeout: patience,
+            connect_timeout: patience,
+            lock_timeout: patience,
+            statement_timeout: patience,
+        })
+        .unwrap()
     }
 
     /// A connection with every right, to look behind the scenes.
