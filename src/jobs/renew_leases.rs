@@ -47,11 +47,15 @@ impl Job for RenewLeases {
         let may_go_on = || run.may_go_on();
         let mandate = Mandate { role: run.role(), origin: run.origin(), may_go_on: &may_go_on };
         let (counts, ended) = self.renewals.renew_due(&mandate).await?;
-        let so_far = json!(counts);
+        let mut so_far = json!(counts);
         match ended {
             Ended::Done => Ok(so_far),
             Ended::Interrupted => Err(JobError::Interrupted { so_far }),
-            Ended::BillingAway(outage) => Err(JobError::Failed { what: format!("billing is away: {outage}"), so_far }),
+            // Not a failure of the job: what waits is asked about again, by a clock of its own.
+            Ended::BillingAway(outage) => {
+                so_far["stopped"] = format!("billing is away: {outage}").into();
+                Ok(so_far)
+            }
         }
     }
 }
