@@ -120,6 +120,18 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_read_that_nobody_waits_for_any_more_does_not_keep_its_connection_busy() {
+        let store = store().await;
+        let pid = async || -> i32 { store.query("SELECT pg_backend_pid()", &[]).await.unwrap()[0].get(0) };
+        let before = pid().await;
+        assert!(
+            timeout(Duration::from_millis(300), store.query("SELECT pg_sleep(60)", &[])).await.is_err(),
+            "it sleeps"
+        );
+        assert_ne!(timeout(PATIENCE, pid()).await.expect("the pool lends one that is free"), before);
+    }
+
+    #[tokio::test]
     async fn a_transaction_that_comes_late_is_given_up_and_one_that_ends_gives_its_connection_back() {
         let store = store().await;
         let late = store

@@ -172,7 +172,8 @@ impl Store {
     }
 
     /// Like [`Store::query`], waiting no longer than `patience` in all. A server that stopped in its tracks keeps its
-    /// connections open and says nothing, so the wait ends on this side, and the connection with it.
+    /// connections open and says nothing, so the wait ends on this side, and the connection with it; so it does when whoever
+    /// asked has gone, so that the pool never lends a connection that is still busy for somebody else.
     pub(crate) async fn query_within(
         &self,
         sql: &str,
@@ -183,15 +184,13 @@ impl Store {
         let late_at = tokio::time::Instant::now() + patience;
         let late = |_| StoreError::Late(patience);
         let rows = async {
-            let connection = tokio::time::timeout_at(late_at, self.connection()).await.map_err(late)??;
+            let connection = tokio::time::timeout_at(late_at, self.lent()).await.map_err(late)??;
             let answer = async {
                 let statement = connection.prepare_cached(sql).await?;
                 connection.query(&statement, params).await
             };
-            let Ok(rows) = tokio::time::timeout_at(late_at, answer).await else {
-                drop(Object::take(connection));
-                return Err(StoreError::Late(patience));
-            };
+            let rows = tokio::time::timeout_at(late_at, answer).await.map_err(late)?;
+            connection.give_back();
             Ok(rows?)
         }
         .await;
