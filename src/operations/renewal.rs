@@ -393,13 +393,12 @@ impl Renewals {
 
 /// What billing is to be asked about a lease: what it was asked before, else by today's list. `None` without a price.
 fn asked_of(due: DueRenewal, lease: Lease) -> Option<Asked> {
-    let quote = match due.asked {
-        Some(quote) => quote,
-        None => {
-            let price = due.listed?;
-            let amount = price.for_term(lease.term)?;
-            Quote { price, amount }
-        }
+    let quote = if let Some(quote) = due.asked {
+        quote
+    } else {
+        let price = due.listed?;
+        let amount = price.for_term(lease.term)?;
+        Quote { price, amount }
     };
     let renewal = Renewal {
         tenant: lease.tenant.clone(),

@@ -326,8 +326,8 @@ async fn of_a_recall_and_a_renewal_that_race_one_comes_first_and_every_charge_is
     // The windows open one after another: the recalls run into the renewals.
     app.until_database_time(opens - SignedDuration::from_millis(600)).await;
     let mut recalls = tokio::task::JoinSet::new();
-    for number in numbers.iter().rev().cloned() {
-        let admin: Client = admin.clone();
+    for number in numbers.iter().rev() {
+        let (admin, number): (Client, String) = (admin.clone(), number.clone());
         recalls.spawn(async move { admin.recall(&number, "ABUSE", Some("ABUSE-1")).await.status.as_u16() });
     }
     assert!(recalls.join_all().await.iter().all(|status| *status == 200));

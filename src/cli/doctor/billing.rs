@@ -48,3 +48,42 @@ fn judge(status: StatusCode, findings: &mut Findings) {
         _ => findings.ok(SUBJECT, "answers at billing.url"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::{Period, ServerUrl};
+    use crate::devstack::{self, Home};
+
+    async fn said(url: Option<&str>) -> String {
+        let url = url.map(ServerUrl::new);
+        let settings = config::Billing { url, token: None, timeout: Period::from_secs(2), in_flight: 1 };
+        let mut findings = Findings::default();
+        examine(&settings, &mut findings).await;
+        assert!(findings.is_sound(), "without billing the service works");
+        findings.to_string()
+    }
+
+    #[tokio::test]
+    async fn it_says_whether_billing_is_set_and_answers() {
+        let directory = TempDir::new().unwrap();
+        let home = Home::open(directory.path()).unwrap();
+        let address = format!("http://127.0.0.1:{}", home.port("billing").unwrap());
+        assert!(said(None).await.starts_with("warn  billing        is not set: no lease is renewed\n"));
+        let away = said(Some(&address)).await;
+        assert!(away.starts_with("warn  billing        it cannot be reached: "), "{away}");
+        let billing = devstack::Billing::start(&home).await.unwrap();
+        assert!(said(Some(billing.url())).await.starts_with("ok    billing        answers at billing.url\n"));
+    }
+
+    #[test]
+    fn a_token_that_is_refused_and_a_billing_that_fails_are_told_apart() {
+        for (status, found) in [(401, "lets the service not in"), (403, "lets the service not in"), (503, "with 503")] {
+            let mut findings = Findings::default();
+            judge(StatusCode::from_u16(status).unwrap(), &mut findings);
+            assert!(findings.to_string().starts_with("warn") && findings.to_string().contains(found), "{findings}");
+        }
+    }
+}
