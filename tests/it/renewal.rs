@@ -314,35 +314,47 @@ async fn a_recall_that_comes_before_the_approved_renewal_wins_and_finance_is_tol
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_a_recall_and_a_renewal_that_race_one_comes_first_and_every_charge_is_accounted_for() {
-    const LEASES: i64 = 40;
+    const LEASES: usize = 40;
     let billing = Billing::start().await;
-    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_WINDOW", "2s")]).await;
-    let (database, numbers, admin) = (app.superuser().await, app.stock_numbers(LEASES).await, app.admin());
-    let mut opens = Timestamp::MIN;
+    let line = HeldLine::to(billing.url()).await;
+    let mut app = TestApp::start_with(&SECONDS).await;
+    let (database, numbers) = (app.superuser().await, app.stock_numbers(40).await);
     for number in &numbers {
-        let leased = lease(&app, "tenant-a", number, "4s", false).await;
-        opens = opens.max(moment(&leased["effectiveUntil"]) - SignedDuration::from_secs(2));
+        lease(&app, "tenant-a", number, "1h", false).await;
     }
-    // The windows open one after another: the recalls run into the renewals.
-    app.until_database_time(opens - SignedDuration::from_millis(600)).await;
+    app.stop_serving().await;
+    // All are charged, and all the answers are on the way, when the recalls set out.
+    let patient = [("NUMBERING_BILLING__TIMEOUT", "30s"), ("NUMBERING_BILLING__IN_FLIGHT", "40")];
+    let (address, stop) = app.replica(&settings(&line.url(), &patient)).await;
+    until("all are charged", async || billing.charges().await.len() == LEASES).await;
+    let admin = app.admin().at(address);
+    // One comes before its answer for certain, one after its renewal, and the others race.
+    let (first, racing, last) = (&numbers[0], &numbers[1..LEASES - 1], &numbers[LEASES - 1]);
+    admin.recall(first, "ABUSE", Some("ABUSE-1")).await.expect(200);
     let mut recalls = tokio::task::JoinSet::new();
-    for number in numbers.iter().rev() {
+    for (place, number) in racing.iter().enumerate() {
         let (admin, number): (Client, String) = (admin.clone(), number.clone());
         recalls.spawn(async move { admin.recall(&number, "ABUSE", Some("ABUSE-1")).await.status.as_u16() });
+        if place == LEASES / 4 {
+            line.let_go();
+        }
     }
     assert!(recalls.join_all().await.iter().all(|status| *status == 200));
-    let run = app.admin().send(Method::POST, "/v1/admin/numbering/jobs/renew_leases/run", None, &[]).await;
+    told(&database, last, "numbering.lease.renewed", 1).await;
+    admin.recall(last, "ABUSE", Some("ABUSE-1")).await.expect(200);
+    let run = admin.send(Method::POST, "/v1/admin/numbering/jobs/renew_leases/run", None, &[]).await;
     assert_eq!(run.status, 200, "what was under way has ended");
 
-    let charges = i64::try_from(billing.charges().await.len()).unwrap();
     let renewed = count(&database, "SELECT count(*) FROM numbering.lease_history WHERE charge_id IS NOT NULL").await;
     let in_vain =
         count(&database, "SELECT count(*) FROM numbering.charges_without_renewal WHERE charge_id IS NOT NULL").await;
-    assert_eq!(charges, renewed + in_vain, "{renewed} renewed, {in_vain} in vain");
+    assert_eq!((renewed + in_vain, billing.charges().await.len()), (40, LEASES), "{renewed} and {in_vain}");
+    assert!(renewed > 0 && in_vain > 0, "they raced: {renewed} renewed, {in_vain} in vain");
     let in_force = "SELECT count(*) FROM numbering.leases WHERE state IN ('LEASED', 'SUSPENDED')";
     assert_eq!(count(&database, in_force).await, 0, "every number was recalled, before its renewal or after");
+    until("all is published", async || count(&database, "SELECT count(*) FROM numbering.outbox").await == 0).await;
     books::balance(&app).await;
-    app.stop().await;
+    stop.cancel();
 }
 
 const GRACE: [(&str, &str); 3] = [
