@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use numbering_domain::{ChargeId, LeaseId, TenantId, Term};
+use numbering_domain::{ChargeId, LeaseId, TenantId, Term, price};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, StatusCode, Url, redirect};
 use rust_decimal::Decimal;
@@ -197,7 +197,7 @@ impl Billing {
             lease_id,
             identifier: &renewal.shown,
             term: renewal.term.to_string(),
-            amount: renewal.amount.to_string(),
+            amount: price::written(renewal.amount),
             currency: &renewal.currency,
         });
         if let Some(bearer) = &self.bearer {

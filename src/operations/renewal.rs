@@ -35,6 +35,10 @@ use outages::Outages;
 
 /// The most leases that are loaded at once.
 const PAGE: i64 = 200;
+/// How often it is looked whether a run may go on, while billing is asked.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long billing's answers are waited for after that.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 /// How often a change is decided afresh when the number or the tenant changed under it.
 const DECISIONS: u32 = 3;
 
@@ -46,6 +50,16 @@ pub struct Mandate<'a> {
     pub origin: Origin,
     /// Whether it may go on.
     pub may_go_on: &'a (dyn Fn() -> bool + Sync),
+}
+
+impl Mandate<'_> {
+    /// Waits until it may not go on, and a little longer.
+    async fn over(&self) {
+        while (self.may_go_on)() {
+            tokio::time::sleep(LOOK).await;
+        }
+        tokio::time::sleep(LAST_ANSWERS).await;
+    }
 }
 
 /// What became of the leases that were due.
@@ -305,7 +319,12 @@ impl Renewals {
     }
 
     async fn see_to(&self, billing: &Billing, one: &Asked, mandate: &Mandate<'_>) -> Result<Fate, StoreError> {
-        match billing.authorize(&one.renewal, &self.metrics).await {
+        let answer = tokio::select! {
+            answer = billing.authorize(&one.renewal, &self.metrics) => answer,
+            // A stop does not wait for billing: whoever goes on asks in the same words.
+            () = mandate.over() => return Ok(Fate::Left),
+        };
+        match answer {
             Answer::Approved(charge) => self.renew(one, &charge, mandate).await,
             Answer::Rejected { reason } => self.reject(one, &reason, mandate).await,
             Answer::Unavailable(outage) if outage.is_of_one_request() => Ok(Fate::PassedOver(outage)),

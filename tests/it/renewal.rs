@@ -279,7 +279,7 @@ async fn a_crash_leaves_the_words_to_ask_again_in_although_the_price_list_has_ch
     let renewed = told(&database, &number, "numbering.lease.renewed", 1).await.remove(0);
     assert_eq!(renewed["price"]["amount"], "2.5", "the price that was charged is the price of the term");
     let charges = billing.charges().await;
-    assert_eq!((charges.len(), &charges[0]["amount"]), (1, &json!("2.5")));
+    assert_eq!((charges.len(), &charges[0]["amount"]), (1, &json!("2.50")));
     stop.cancel();
 }
 

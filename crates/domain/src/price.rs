@@ -38,6 +38,19 @@ impl Price {
     }
 }
 
+/// An amount as it is written to others: no zeros at its end beyond two decimal places.
+#[must_use]
+pub fn written(amount: Decimal) -> String {
+    let mut written = amount.normalize();
+    if written.scale() < DECIMALS_LEAST {
+        written.rescale(DECIMALS_LEAST);
+    }
+    written.to_string()
+}
+
+/// Amounts are written with at least this many decimals.
+const DECIMALS_LEAST: u32 = 2;
+
 /// Months in a year.
 pub(crate) const MONTHS_PER_YEAR: u64 = 12;
 
@@ -87,6 +100,15 @@ mod tests {
     fn half_of_the_last_place_is_rounded_up() {
         for (amount, cost) in [("0.0006", "0.0001"), ("0.0005", "0"), ("0.0018", "0.0002"), ("0.003", "0.0003")] {
             assert_eq!(costs(amount, "year", "1m"), cost, "{amount}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_written_with_two_decimals_or_more() {
+        for (amount, text) in
+            [("0", "0.00"), ("15", "15.00"), ("2.5000", "2.50"), ("0.1027", "0.1027"), ("1.230", "1.23")]
+        {
+            assert_eq!(written(amount.parse().unwrap()), text);
         }
     }
 

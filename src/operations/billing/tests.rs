@@ -87,7 +87,7 @@ async fn the_stand_in_approves_rejects_stalls_and_fails_and_charges_once() {
     let made = charges(&stand_in).await;
     assert_eq!(made.len(), 1);
     let paid = (&made[0]["leaseId"], &made[0]["identifier"], &made[0]["amount"]);
-    assert_eq!(paid, (&json!(renewal.lease_id.to_string()), &json!("City News"), &json!("15.5")));
+    assert_eq!(paid, (&json!(renewal.lease_id.to_string()), &json!("City News"), &json!("15.50")));
 
     let other_words = Renewal { amount: "16".parse().unwrap(), ..renewal };
     let refused = asked(&billing, &other_words).await;

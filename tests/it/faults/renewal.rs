@@ -95,6 +95,18 @@ async fn killed_before_billing_decides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_does_not_wait_for_billing_and_the_lease_is_left_to_the_next() {
+    let scene = Scene::set().await;
+    let (mut first, leased) = scene.first().await;
+    scene.line.until_answered(1).await;
+    first.terminate();
+    assert!(first.exited().await.success(), "it stops in good order, long before billing's answer is late");
+    let mut second = scene.second().await;
+    scene.is_renewed_once(&leased).await;
+    second.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_between_the_charge_and_its_answer() {
     let scene = Scene::set().await;
     let (mut first, leased) = scene.first().await;
@@ -158,9 +170,9 @@ async fn frozen_with_the_answer_on_its_way_and_thawed_beside_the_one_that_went_o
     first.freeze();
     let mut second = scene.second().await;
     scene.until_renewed().await;
-    first.thaw();
+    // The answer waits for it when it thaws.
     scene.line.let_go();
-    // It has had its answer when it serves again and holds no role: it says so of itself.
+    first.thaw();
     let first_says = scene.app.admin().at(first.http);
     until("the first has ended its run", async || {
         let metrics = reqwest::get(format!("http://{}/metrics", first.http)).await.unwrap().text().await.unwrap();
