@@ -7,14 +7,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 
 use crate::http::AppState;
 use crate::http::command::{Command, answer};
-use crate::http::extract::{OptionalJsonBody, PathValue};
+use crate::http::extract::{OptionalJsonBody, PathValue, QueryParameters};
 use crate::http::guard::{Authorized, NumberingAdmin};
 use crate::http::numbers::NoInput;
 use crate::http::problem::ApiError;
@@ -103,6 +103,11 @@ impl From<JobRecord> for JobBody {
     }
 }
 
+/// They are few, and all are shown.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobsQuery {}
+
 /// All jobs, by name.
 #[utoipa::path(
     get,
@@ -113,6 +118,7 @@ impl From<JobRecord> for JobBody {
 pub async fn list_jobs(
     State(state): State<AppState>,
     _authorized: Authorized<NumberingAdmin>,
+    QueryParameters(JobsQuery {}): QueryParameters<JobsQuery>,
 ) -> Result<Json<Page<JobBody>>, ApiError> {
     let jobs = state.store.jobs(None, RUNS_SHOWN).await?;
     let items = jobs.into_iter().map(JobBody::from).collect();
