@@ -24,10 +24,14 @@ use crate::http::cursor::Cursors;
 use crate::http::{self, AppState, Readiness};
 use crate::jobs::end_quarantine::EndQuarantine;
 use crate::jobs::expire_leases::ExpireLeases;
+use crate::jobs::grace_reminders::GraceReminders;
 use crate::jobs::release_expired::{self, ReleaseExpired};
+use crate::jobs::renew_leases::RenewLeases;
 use crate::jobs::{self, Job, Runner, RunnerSettings, Wakes};
+use crate::operations::billing::Billing;
 use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::numbers::Numbers;
+use crate::operations::renewal::Renewals;
 use crate::operations::validate::Validation;
 use crate::store::leadership::Replica;
 use crate::store::{Store, StoreSettings};
@@ -37,7 +41,7 @@ use crate::telemetry::{self, Metrics};
 const PING_EVERY: Duration = Duration::from_millis(500);
 /// How long it may take to answer that.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
-/// How often active reservations are counted, for the metric.
+/// How often what is there is counted, for the metrics.
 const GAUGE_EVERY: Duration = Duration::from_secs(5);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
@@ -79,6 +83,7 @@ pub struct App {
     expiries: Expiries,
     suspended: Arc<Suspended>,
     relay: Relay,
+    renewals: Renewals,
     replica: Replica,
     begun: TaskTracker,
 }
@@ -136,6 +141,7 @@ impl App {
             Arc::clone(&committed),
             replica.clone(),
         );
+        let renewals = renewals(&config, &store, &numbers, &metrics)?;
         let grpc_state = GrpcState::new(
             Arc::clone(&config),
             Arc::clone(&verifier),
@@ -156,7 +162,7 @@ impl App {
             committed,
             wakes: Wakes::of(&jobs::NAMES),
         };
-        Ok(Self { http, grpc, state, grpc_state, cache, expiries, suspended, relay, replica, begun })
+        Ok(Self { http, grpc, state, grpc_state, cache, expiries, suspended, relay, renewals, replica, begun })
     }
 
     /// Where REST is served.
@@ -176,7 +182,7 @@ impl App {
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { http, grpc, state, grpc_state, cache, expiries, suspended, relay, replica, begun } = self;
+        let Self { http, grpc, state, grpc_state, cache, expiries, suspended, relay, renewals, replica, begun } = self;
         let drain = state.config.http.drain.duration();
         let workers_stop = CancellationToken::new();
         let workers = TaskTracker::new();
@@ -188,11 +194,11 @@ impl App {
         workers.spawn(async move { suspended.follow(&store, &stop).await });
         workers.spawn(relay.run(workers_stop.clone()));
         workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
-        workers.spawn(gauge_reservations(state.clone(), workers_stop.clone()));
+        workers.spawn(keep_gauges(state.clone(), workers_stop.clone()));
         workers.spawn(forget_old_keys(state.clone(), workers_stop.clone()));
         let (released, stop) = (state.wakes.of_job(release_expired::NAME), workers_stop.clone());
         workers.spawn(async move { expiries.listen(&released, &stop).await });
-        keep_jobs(&workers, &state, replica, &workers_stop);
+        keep_jobs(&workers, &state, renewals, replica, &workers_stop);
         workers.close();
 
         let served = tokio::try_join!(
@@ -213,7 +219,7 @@ impl App {
 }
 
 /// Starts every job there is.
-fn keep_jobs(workers: &TaskTracker, state: &AppState, replica: Replica, stop: &CancellationToken) {
+fn keep_jobs(workers: &TaskTracker, state: &AppState, renewals: Renewals, replica: Replica, stop: &CancellationToken) {
     let (settings, store, numbers) = (&state.config.jobs, &state.store, Arc::new(state.numbers.clone()));
     let runner = Runner::new(
         store.clone(),
@@ -225,6 +231,9 @@ fn keep_jobs(workers: &TaskTracker, state: &AppState, replica: Replica, stop: &C
     keep.job(ReleaseExpired::new(store.clone(), Arc::clone(&numbers), &settings.release_expired));
     keep.job(EndQuarantine::new(store.clone(), Arc::clone(&numbers), &settings.end_quarantine));
     keep.job(ExpireLeases::new(store.clone(), Arc::clone(&numbers), &settings.expire_leases));
+    keep.job(RenewLeases::new(renewals, &settings.renew_leases));
+    let policy = state.config.policy();
+    keep.job(GraceReminders::new(store.clone(), numbers, policy, &settings.grace_reminders));
 }
 
 /// What every job is started with.
@@ -240,6 +249,16 @@ impl Keep<'_> {
         let wake = self.wakes.of_job(job.name());
         self.workers.spawn(self.runner.clone().keep(job, wake, self.stop.clone()));
     }
+}
+
+/// The renewal of leases; where no billing is set, it is said once that there is none.
+fn renewals(config: &Config, store: &Store, numbers: &Numbers, metrics: &Arc<Metrics>) -> anyhow::Result<Renewals> {
+    let billing = Billing::new(&config.billing)?;
+    if billing.is_none() {
+        tracing::warn!("billing.url is not set: no lease is renewed");
+    }
+    let (in_flight, numbers) = (config.billing.in_flight, Arc::new(numbers.clone()));
+    Ok(Renewals::new(store.clone(), numbers, billing, in_flight, config.policy(), Arc::clone(metrics)))
 }
 
 /// The name that operators know this replica by: as configured, else process and machine.
@@ -293,8 +312,8 @@ async fn watch_database(store: Store, readiness: Arc<Readiness>, stop: Cancellat
     }
 }
 
-/// Keeps `num_reservations_active` up to date, and how late releases are.
-async fn gauge_reservations(state: AppState, stop: CancellationToken) {
+/// Keeps `num_reservations_active` up to date, how late releases are, and what finance has to look at.
+async fn keep_gauges(state: AppState, stop: CancellationToken) {
     loop {
         match state.store.active_reservations().await {
             Ok(active) => {
@@ -303,6 +322,12 @@ async fn gauge_reservations(state: AppState, stop: CancellationToken) {
             }
             // Readiness tells of it already.
             Err(error) => tracing::debug!(%error, "active reservations could not be counted"),
+        }
+        match state.store.charges_without_renewal().await {
+            Ok(count) => {
+                state.metrics.charges_without_renewal.set(count);
+            }
+            Err(error) => tracing::debug!(%error, "charges without a renewal could not be counted"),
         }
         tokio::select! {
             () = tokio::time::sleep(GAUGE_EVERY) => {}

@@ -6,7 +6,9 @@
 
 pub mod end_quarantine;
 pub mod expire_leases;
+pub mod grace_reminders;
 pub mod release_expired;
+pub mod renew_leases;
 mod runner;
 mod sweep;
 
@@ -95,4 +97,5 @@ impl Wakes {
 }
 
 /// Every job there is.
-pub const NAMES: [&str; 3] = [release_expired::NAME, end_quarantine::NAME, expire_leases::NAME];
+pub const NAMES: [&str; 5] =
+    [release_expired::NAME, end_quarantine::NAME, expire_leases::NAME, renew_leases::NAME, grace_reminders::NAME];

@@ -18,6 +18,7 @@ pub mod load;
 pub mod migrate;
 pub mod operators;
 pub mod outbox;
+pub mod renewals;
 pub(crate) mod rows;
 pub mod snapshot;
 pub mod tenants;

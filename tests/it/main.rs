@@ -17,5 +17,6 @@ mod inventory;
 mod lifecycle;
 mod model;
 mod operators;
+mod renewal;
 mod security;
 mod validate_lease;

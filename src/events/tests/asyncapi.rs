@@ -7,8 +7,9 @@ use base64::prelude::BASE64_STANDARD;
 use numbering_domain::event::RenewalFailure;
 use numbering_domain::transition::decide;
 use numbering_domain::{
-    Acting, BlockId, Command, Identifier, IdentifierClass, LeaseId, Number, NumberingPlan, OperatorId, PerCounter,
-    Policy, Price, RecallReason, ReservationId, State, TenantId, TenantStanding, TenantStatus, Term, TicketId,
+    Acting, BlockId, ChargeId, Command, Identifier, IdentifierClass, LeaseId, Number, NumberingPlan, OperatorId,
+    PerCounter, Policy, Price, RecallReason, ReservationId, State, TenantId, TenantStanding, TenantStatus, Term,
+    TicketId,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -158,9 +159,10 @@ fn lives() -> Vec<OutboxEntry> {
     life.by_authority(&Command::FailRenewal { lease_id, reason: RenewalFailure::TenantSuspended });
     life.by_tenant(&Command::SetAutoRenew { lease_id, auto_renew: false });
     life.by_tenant(&Command::SetAutoRenew { lease_id, auto_renew: true });
+    let charge_id = ChargeId::parse("ch_1P2x").unwrap();
     life.tenant.limits.msisdn = 0;
     life.tenant.used.msisdn = 1;
-    life.by_tenant(&Command::Renew { lease_id, renewed_lease_id, price: price() });
+    life.by_tenant(&Command::Renew { lease_id, renewed_lease_id, price: price(), charge_id });
     life.by_tenant(&Command::SetAutoRenew { lease_id: renewed_lease_id, auto_renew: false });
     life.by_authority(&Command::Recall {
         reason: RecallReason::Abuse(TicketId::parse("ABUSE-7").unwrap()),
