@@ -25,6 +25,7 @@ use crate::http::cursor::Cursors;
 use crate::http::{self, AppState, Readiness};
 use crate::jobs::end_quarantine::EndQuarantine;
 use crate::jobs::expire_leases::ExpireLeases;
+use crate::jobs::override_report::OverrideReport;
 use crate::jobs::release_expired::{self, ReleaseExpired};
 use crate::jobs::{self, Job, Runner, RunnerSettings, Wakes};
 use crate::operations::alerts::Alerts;
@@ -233,6 +234,7 @@ fn keep_jobs(workers: &TaskTracker, state: &AppState, replica: Replica, stop: &C
     keep.job(ReleaseExpired::new(store.clone(), Arc::clone(&numbers), &settings.release_expired));
     keep.job(EndQuarantine::new(store.clone(), Arc::clone(&numbers), &settings.end_quarantine));
     keep.job(ExpireLeases::new(store.clone(), Arc::clone(&numbers), &settings.expire_leases));
+    keep.job(OverrideReport::new(store.clone(), Arc::clone(&state.committed), &settings.override_report));
 }
 
 /// What every job is started with.

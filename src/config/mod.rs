@@ -217,6 +217,7 @@ impl Config {
             ("jobs.release_expired", &self.jobs.release_expired),
             ("jobs.end_quarantine", &self.jobs.end_quarantine),
             ("jobs.expire_leases", &self.jobs.expire_leases),
+            ("jobs.override_report", &self.jobs.override_report),
         ] {
             // Empty is what a fault left.
             if !schedule.is_empty() && croner::Cron::from_str(schedule).is_err() {

@@ -389,6 +389,8 @@ section! {
         end_quarantine: String = "*/5 * * * *".to_owned(),
         /// When leases that ended are swept in any case.
         expire_leases: String = "* * * * *".to_owned(),
+        /// When the overrides of the day before are reported in any case (US-NUM-006).
+        override_report: String = "10 0 * * *".to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod end_quarantine;
 pub mod expire_leases;
+pub mod override_report;
 pub mod release_expired;
 mod runner;
 mod sweep;
@@ -100,4 +101,4 @@ impl Wakes {
 }
 
 /// Every job there is.
-pub const NAMES: [&str; 3] = [release_expired::NAME, end_quarantine::NAME, expire_leases::NAME];
+pub const NAMES: [&str; 4] = [release_expired::NAME, end_quarantine::NAME, expire_leases::NAME, override_report::NAME];

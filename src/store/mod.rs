@@ -21,6 +21,7 @@ pub mod load;
 pub mod migrate;
 pub mod operators;
 pub mod outbox;
+pub mod reports;
 pub(crate) mod rows;
 pub mod snapshot;
 pub mod tenants;

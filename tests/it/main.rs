@@ -18,5 +18,6 @@ mod inventory;
 mod lifecycle;
 mod model;
 mod operators;
+mod override_report;
 mod security;
 mod validate_lease;

@@ -19,10 +19,12 @@ use crate::events::catalogue::PUBLISHED_TYPES;
 use crate::events::cloudevents::CloudEvent;
 use crate::events::payload;
 use crate::events::relay::ROLE;
+use crate::jobs::override_report;
 use crate::operations::alerts::{AlertKind, Alerts};
 use crate::operations::blocks::{Blocks, ImportError, ImportSettings, InventoryItem, Purpose, Upload};
 use crate::store::commit::Origin;
 use crate::store::outbox::OutboxEntry;
+use crate::store::reports::{Overridden, OverridesOfDay, Report};
 use crate::telemetry::Metrics;
 
 /// A number in a tenant's hands, and what each step of it published.
@@ -224,7 +226,26 @@ async fn of_all_but_numbers() -> Vec<OutboxEntry> {
     assert!(alerts.resolve(AlertKind::DeadLetter, "compliance", &origin).await.unwrap());
 
     let held = store.acquire_leadership(ROLE, &Replica::new("test"), TERM).await.unwrap().unwrap();
+    let day = "2026-04-20".parse().unwrap();
+    let data = override_report::told(day, &OverridesOfDay { count: 1, items: vec![overridden()] });
+    let at = "2026-04-21T00:10:00Z".parse().unwrap();
+    let report = Report { name: "quarantine_overrides", day, event_type: override_report::EVENT, data: &data, at };
+    assert!(store.publish_report(&held, &report, &origin).await.unwrap());
     store.next_outbox_wave(&held, TERM, 100, &[]).await.unwrap().unwrap().entries
+}
+
+fn overridden() -> Overridden {
+    Overridden {
+        identifier: "+93701234567".to_owned(),
+        class: IdentifierClass::Msisdn,
+        at: "2026-04-20T08:00:00.123456Z".parse().unwrap(),
+        actor: "ops".to_owned(),
+        request_id: "1".to_owned(),
+        justification: "The regulator withdrew its order.".to_owned(),
+        available_at: "2026-07-01T08:00:00Z".parse().unwrap(),
+        lease_id: Some(Uuid::now_v7()),
+        tenant: Some("tenant-a".to_owned()),
+    }
 }
 
 /// Imports as `config.default.toml` has them.
