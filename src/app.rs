@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Verifier};
 use crate::cache::{Cache, Expiries, Suspended};
+use crate::clock::{ClockWatch, DatabaseClock, Tolerance};
 use crate::config::Config;
 use crate::events::jetstream;
 use crate::events::relay::{Relay, RelaySettings};
@@ -25,9 +26,11 @@ use crate::http::{self, AppState, Readiness};
 use crate::jobs::end_quarantine::EndQuarantine;
 use crate::jobs::expire_leases::ExpireLeases;
 use crate::jobs::grace_reminders::GraceReminders;
+use crate::jobs::override_report::OverrideReport;
 use crate::jobs::release_expired::{self, ReleaseExpired};
 use crate::jobs::renew_leases::RenewLeases;
 use crate::jobs::{self, Job, Runner, RunnerSettings, Wakes};
+use crate::operations::alerts::Alerts;
 use crate::operations::billing::Billing;
 use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::numbers::Numbers;
@@ -82,6 +85,7 @@ pub struct App {
     cache: Cache,
     expiries: Expiries,
     suspended: Arc<Suspended>,
+    clock_watch: ClockWatch,
     relay: Relay,
     renewals: Renewals,
     replica: Replica,
@@ -98,7 +102,8 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let http = listen("http.listen", config.http.listen).await?;
         let grpc = listen("grpc.listen", config.grpc.listen).await?;
-        let store = Store::new(&store_settings(&config))?;
+        let clock = Arc::new(DatabaseClock::new(tolerance(&config)));
+        let store = Store::new(&store_settings(&config))?.with_clock(clock);
         let cache = Cache::new(&config.redis, &config.cache, &metrics)?;
         let expiries = Expiries::new(config.redis.timers_url.as_str(), &metrics)?;
         let replica = Replica::new(&replica_name(&config));
@@ -132,6 +137,8 @@ impl App {
             Arc::clone(&suspended),
             Arc::clone(&metrics),
         ));
+        let alerts = Alerts::new(store.clone(), Arc::clone(&committed));
+        let clock_watch = ClockWatch::new(store.clone(), alerts, Arc::clone(&metrics), &replica);
         let nats = jetstream::connect(config.nats.url.as_str()).await?;
         let relay = Relay::new(
             store.clone(),
@@ -162,7 +169,20 @@ impl App {
             committed,
             wakes: Wakes::of(&jobs::NAMES),
         };
-        Ok(Self { http, grpc, state, grpc_state, cache, expiries, suspended, relay, renewals, replica, begun })
+        Ok(Self {
+            http,
+            grpc,
+            state,
+            grpc_state,
+            cache,
+            expiries,
+            suspended,
+            clock_watch,
+            relay,
+            renewals,
+            replica,
+            begun,
+        })
     }
 
     /// Where REST is served.
@@ -182,7 +202,20 @@ impl App {
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { http, grpc, state, grpc_state, cache, expiries, suspended, relay, renewals, replica, begun } = self;
+        let Self {
+            http,
+            grpc,
+            state,
+            grpc_state,
+            cache,
+            expiries,
+            suspended,
+            clock_watch,
+            relay,
+            renewals,
+            replica,
+            begun,
+        } = self;
         let drain = state.config.http.drain.duration();
         let workers_stop = CancellationToken::new();
         let workers = TaskTracker::new();
@@ -192,6 +225,7 @@ impl App {
         workers.spawn(cache.clone().keep_connected(workers_stop.clone()));
         let (store, stop) = (state.store.clone(), workers_stop.clone());
         workers.spawn(async move { suspended.follow(&store, &stop).await });
+        workers.spawn(clock_watch.run(workers_stop.clone()));
         workers.spawn(relay.run(workers_stop.clone()));
         workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
         workers.spawn(keep_gauges(state.clone(), workers_stop.clone()));
@@ -234,6 +268,7 @@ fn keep_jobs(workers: &TaskTracker, state: &AppState, renewals: Renewals, replic
     keep.job(RenewLeases::new(renewals, &settings.renew_leases));
     let policy = state.config.policy();
     keep.job(GraceReminders::new(store.clone(), numbers, policy, &settings.grace_reminders));
+    keep.job(OverrideReport::new(store.clone(), Arc::clone(&state.committed), &settings.override_report));
 }
 
 /// What every job is started with.
@@ -285,6 +320,11 @@ pub(crate) fn import_settings(config: &Config) -> ImportSettings {
         timeout: config.import.timeout.duration(),
         spool_dir: config.import.spool_dir.clone(),
     }
+}
+
+/// How far the configuration lets the database's clock be off.
+fn tolerance(config: &Config) -> Tolerance {
+    Tolerance { alert: config.clock.alert_skew.signed(), stop: config.clock.stop_skew.signed() }
 }
 
 /// How the configuration says to reach the database.

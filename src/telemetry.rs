@@ -249,6 +249,10 @@ metrics! {
     charges_without_renewal: Gauge = "numbering_charges_without_renewal", Gauge::default();
     /// Reservations and holds that have not run out.
     reservations_active: Gauge = "num_reservations_active", Gauge::default();
+    /// How far PostgreSQL's clock is off the witness that it is furthest from, in seconds; negative where it is behind.
+    clock_skew_seconds: Gauge<f64, AtomicU64> = "numbering_clock_skew_seconds", Gauge::default();
+    /// Whether PostgreSQL's clock is trusted: 1, or 0 while nothing may end by itself.
+    clock_trusted: Gauge = "numbering_clock_trusted", Gauge::default();
     /// Reservations and holds released because their time was over.
     reservations_auto_released: Counter = "num_reservations_auto_released", Counter::default();
     /// From a reservation's or hold's deadline to the decision that released it, in seconds.

@@ -17,8 +17,8 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Billing, Cache, Database, Grpc, Http, Idempotency, Import, Instance, Jobs, Log, LogFormat, Nats,
-    NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
+    Auth, Billing, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Instance, Jobs, Log, LogFormat,
+    Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
 pub use value::{CursorKey, Secret, ServerUrl};
@@ -62,6 +62,8 @@ pub struct Config {
     pub import: Import,
     /// `Idempotency-Key`.
     pub idempotency: Idempotency,
+    /// How far PostgreSQL's clock may be off.
+    pub clock: ClockSettings,
     /// The way of events.
     pub outbox: Outbox,
     /// What the service does by itself.
@@ -104,6 +106,7 @@ impl Config {
             cache: Cache::take(sources),
             import: Import::take(sources),
             idempotency: Idempotency::take(sources),
+            clock: ClockSettings::take(sources),
             outbox: Outbox::take(sources),
             jobs: Jobs::take(sources),
             instance: Instance::take(sources),
@@ -151,6 +154,9 @@ impl Config {
         if !self.policy.max_term.is_empty() && Term::parse(&self.policy.max_term, self.policy.short_terms).is_err() {
             sources.fault("policy.max_term", "must be a term up to ten years, such as 30d, 6m or 5y".to_owned());
         }
+        if self.clock.stop_skew < self.clock.alert_skew {
+            sources.fault("clock.stop_skew", "must not be less than clock.alert_skew".to_owned());
+        }
         if tracing_subscriber::EnvFilter::try_new(&self.log.filter).is_err() {
             sources.fault("log.filter", "is no filter: write a level (info), or target=level pairs".to_owned());
         }
@@ -180,6 +186,8 @@ impl Config {
             ("import.timeout", self.import.timeout),
             ("idempotency.keep", self.idempotency.keep),
             ("idempotency.claim", self.idempotency.claim),
+            ("clock.alert_skew", self.clock.alert_skew),
+            ("clock.stop_skew", self.clock.stop_skew),
             ("outbox.poll", self.outbox.poll),
             ("outbox.leadership_ttl", self.outbox.leadership_ttl),
             ("jobs.leadership_ttl", self.jobs.leadership_ttl),
@@ -216,6 +224,7 @@ impl Config {
             ("jobs.expire_leases", &self.jobs.expire_leases),
             ("jobs.renew_leases", &self.jobs.renew_leases),
             ("jobs.grace_reminders", &self.jobs.grace_reminders),
+            ("jobs.override_report", &self.jobs.override_report),
         ] {
             // Empty is what a fault left.
             if !schedule.is_empty() && croner::Cron::from_str(schedule).is_err() {

@@ -368,6 +368,16 @@ section! {
 }
 
 section! {
+    /// How far PostgreSQL's clock may be off.
+    "clock" => ClockSettings {
+        /// Beyond this an alert is raised.
+        alert_skew: Period = Period::from_secs(30),
+        /// Beyond this the clock is not trusted: nothing ends by itself.
+        stop_skew: Period = Period::from_mins(1),
+    }
+}
+
+section! {
     /// The way of events from the journal to JetStream.
     "outbox" => Outbox {
         /// How often to look without being woken.
@@ -398,6 +408,8 @@ section! {
         renew_leases: String = "0 2 * * *".to_owned(),
         /// When leases in grace are looked for in any case (US-NUM-012).
         grace_reminders: String = "0 * * * *".to_owned(),
+        /// When the overrides of the day before are reported in any case (US-NUM-006).
+        override_report: String = "10 0 * * *".to_owned(),
     }
 }
 

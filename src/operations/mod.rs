@@ -1,6 +1,7 @@
 //! What the service does, free of transport: REST and gRPC parse a request into a call here and turn its outcome into an
 //! answer.
 
+pub mod alerts;
 pub mod billing;
 pub mod blocks;
 pub mod numbers;

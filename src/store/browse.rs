@@ -52,10 +52,23 @@ impl Store {
         let operator = filter.operator.as_ref().map(OperatorId::as_str);
         let tenant = tenant.map(TenantId::as_str);
         let class = filter.class.map(IdentifierClass::as_str);
+        let expected = self.clock().expected();
         let rows = self
             .query(
                 include_str!("browse.sql"),
-                &[&class, &after, &filter.prefix, &beyond, &operator, &filter.vanity, &tenant, &never_leasable, &most],
+                &[
+                    &class,
+                    &after,
+                    &filter.prefix,
+                    &beyond,
+                    &operator,
+                    &filter.vanity,
+                    &tenant,
+                    &never_leasable,
+                    &most,
+                    &expected.now,
+                    &expected.tolerance_seconds,
+                ],
             )
             .await?;
         rows.iter()

@@ -307,6 +307,7 @@ impl Store {
         let mut attempt = 1;
         let rows = loop {
             let sql = include_str!("commit.sql");
+            let expected = self.clock().expected();
             let tried = self
                 .query(
                     sql,
@@ -323,6 +324,8 @@ impl Store {
                         &fence,
                         &holder,
                         &term,
+                        &expected.now,
+                        &expected.tolerance_seconds,
                     ],
                 )
                 .await;

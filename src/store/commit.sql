@@ -1,7 +1,8 @@
 -- The only writer of number state: one number or ten thousand, one statement, one round trip.
 --
 -- $1 the transitions; $2 actor; $3 request id; $4 to $7 scope, route, key and owner of an idempotency claim, or NULLs;
--- $8 and $9 the answer to keep under it; $10 to $12 role, holder and term that this is done on the strength of, or NULLs.
+-- $8 and $9 the answer to keep under it; $10 to $12 role, holder and term that this is done on the strength of, or NULLs;
+-- $13 and $14 the moment that is expected, and by how many seconds PostgreSQL's clock may be off it.
 -- Gives the identifiers that moved.
 --
 -- Lock order is an invariant: the role, the idempotency row, numbers by identifier, tenants by id. A transition moves only if the
@@ -53,7 +54,8 @@ locked_tenants AS MATERIALIZED (
     FOR NO KEY UPDATE
 ),
 moment AS MATERIALIZED (
-    SELECT clock_timestamp() AS at
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $13::timestamptz))::float8 <= $14::float8
+                THEN clock_timestamp() ELSE $13 END AS at
     FROM (SELECT count(*) FROM locked) AS all_numbers_locked, (SELECT count(*) FROM locked_tenants) AS all_tenants_locked
 ),
 current AS MATERIALIZED (

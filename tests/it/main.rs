@@ -5,6 +5,7 @@
 
 mod support;
 
+mod alerts;
 mod concurrency;
 mod development;
 mod expiry;
@@ -17,6 +18,7 @@ mod inventory;
 mod lifecycle;
 mod model;
 mod operators;
+mod override_report;
 mod renewal;
 mod security;
 mod validate_lease;

@@ -4,6 +4,7 @@
 //! Each test breaks servers of its own: nothing here disturbs the tests beside it.
 
 pub(crate) mod books;
+mod clock;
 mod jobs;
 mod nats;
 mod postgres;
