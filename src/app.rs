@@ -26,11 +26,16 @@ use crate::http::{self, AppState, Readiness};
 use crate::jobs::cascade_recalls::{self, CascadeRecalls};
 use crate::jobs::end_quarantine::EndQuarantine;
 use crate::jobs::expire_leases::ExpireLeases;
+use crate::jobs::grace_reminders::GraceReminders;
+use crate::jobs::override_report::OverrideReport;
 use crate::jobs::release_expired::{self, ReleaseExpired};
+use crate::jobs::renew_leases::RenewLeases;
 use crate::jobs::{self, Job, Runner, RunnerSettings, Wakes};
 use crate::operations::alerts::Alerts;
+use crate::operations::billing::Billing;
 use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::numbers::Numbers;
+use crate::operations::renewal::Renewals;
 use crate::operations::told::Tidings;
 use crate::operations::validate::Validation;
 use crate::store::leadership::Replica;
@@ -41,7 +46,7 @@ use crate::telemetry::{self, Metrics};
 const PING_EVERY: Duration = Duration::from_millis(500);
 /// How long it may take to answer that.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
-/// How often active reservations are counted, for the metric.
+/// How often what is there is counted, for the metrics.
 const GAUGE_EVERY: Duration = Duration::from_secs(5);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
@@ -85,6 +90,7 @@ pub struct App {
     clock_watch: ClockWatch,
     relay: Relay,
     consume: Consume,
+    renewals: Renewals,
     replica: Replica,
     begun: TaskTracker,
 }
@@ -154,6 +160,7 @@ impl App {
             ConsumeSettings::new(&config.inbox, &config.nats),
             metrics.consume.clone(),
         );
+        let renewals = renewals(&config, &store, &numbers, &metrics)?;
         let grpc_state = GrpcState::new(
             Arc::clone(&config),
             Arc::clone(&verifier),
@@ -185,6 +192,7 @@ impl App {
             clock_watch,
             relay,
             consume,
+            renewals,
             replica,
             begun,
         })
@@ -218,6 +226,7 @@ impl App {
             clock_watch,
             relay,
             consume,
+            renewals,
             replica,
             begun,
         } = self;
@@ -234,12 +243,12 @@ impl App {
         workers.spawn(relay.run(workers_stop.clone()));
         workers.spawn(consume.run(workers_stop.clone()));
         workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
-        workers.spawn(gauge_reservations(state.clone(), workers_stop.clone()));
+        workers.spawn(keep_gauges(state.clone(), workers_stop.clone()));
         workers.spawn(forget_old_keys(state.clone(), workers_stop.clone()));
         workers.spawn(forget_old_events(state.clone(), workers_stop.clone()));
         let (released, stop) = (state.wakes.of_job(release_expired::NAME), workers_stop.clone());
         workers.spawn(async move { expiries.listen(&released, &stop).await });
-        keep_jobs(&workers, &state, replica, &workers_stop);
+        keep_jobs(&workers, &state, renewals, replica, &workers_stop);
         workers.close();
 
         let served = tokio::try_join!(
@@ -268,7 +277,7 @@ fn tidings(config: &Config, store: &Store, committed: &Arc<Notify>, wakes: &Wake
 }
 
 /// Starts every job there is.
-fn keep_jobs(workers: &TaskTracker, state: &AppState, replica: Replica, stop: &CancellationToken) {
+fn keep_jobs(workers: &TaskTracker, state: &AppState, renewals: Renewals, replica: Replica, stop: &CancellationToken) {
     let (settings, store, numbers) = (&state.config.jobs, &state.store, Arc::new(state.numbers.clone()));
     let runner = Runner::new(
         store.clone(),
@@ -281,7 +290,11 @@ fn keep_jobs(workers: &TaskTracker, state: &AppState, replica: Replica, stop: &C
     keep.job(EndQuarantine::new(store.clone(), Arc::clone(&numbers), &settings.end_quarantine));
     keep.job(ExpireLeases::new(store.clone(), Arc::clone(&numbers), &settings.expire_leases));
     let alerts = Alerts::new(store.clone(), Arc::clone(&state.committed));
-    keep.job(CascadeRecalls::new(store.clone(), numbers, alerts, &settings.cascade_recalls));
+    keep.job(CascadeRecalls::new(store.clone(), Arc::clone(&numbers), alerts, &settings.cascade_recalls));
+    keep.job(RenewLeases::new(renewals, &settings.renew_leases));
+    let policy = state.config.policy();
+    keep.job(GraceReminders::new(store.clone(), numbers, policy, &settings.grace_reminders));
+    keep.job(OverrideReport::new(store.clone(), Arc::clone(&state.committed), &settings.override_report));
 }
 
 /// What every job is started with.
@@ -297,6 +310,16 @@ impl Keep<'_> {
         let wake = self.wakes.of_job(job.name());
         self.workers.spawn(self.runner.clone().keep(job, wake, self.stop.clone()));
     }
+}
+
+/// The renewal of leases; where no billing is set, it is said once that there is none.
+fn renewals(config: &Config, store: &Store, numbers: &Numbers, metrics: &Arc<Metrics>) -> anyhow::Result<Renewals> {
+    let billing = Billing::new(&config.billing)?;
+    if billing.is_none() {
+        tracing::warn!("billing.url is not set: no lease is renewed");
+    }
+    let (in_flight, numbers) = (config.billing.in_flight, Arc::new(numbers.clone()));
+    Ok(Renewals::new(store.clone(), numbers, billing, in_flight, config.policy(), Arc::clone(metrics)))
 }
 
 /// The name that operators know this replica by: as configured, else process and machine.
@@ -355,8 +378,8 @@ async fn watch_database(store: Store, readiness: Arc<Readiness>, stop: Cancellat
     }
 }
 
-/// Keeps `num_reservations_active` up to date, and how late releases are.
-async fn gauge_reservations(state: AppState, stop: CancellationToken) {
+/// Keeps `num_reservations_active` up to date, how late releases are, and what finance has to look at.
+async fn keep_gauges(state: AppState, stop: CancellationToken) {
     loop {
         match state.store.active_reservations().await {
             Ok(active) => {
@@ -365,6 +388,12 @@ async fn gauge_reservations(state: AppState, stop: CancellationToken) {
             }
             // Readiness tells of it already.
             Err(error) => tracing::debug!(%error, "active reservations could not be counted"),
+        }
+        match state.store.charges_without_renewal().await {
+            Ok(count) => {
+                state.metrics.charges_without_renewal.set(count);
+            }
+            Err(error) => tracing::debug!(%error, "charges without a renewal could not be counted"),
         }
         tokio::select! {
             () = tokio::time::sleep(GAUGE_EVERY) => {}

@@ -17,11 +17,11 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Inbox, Instance, Jobs, Log, LogFormat, Nats,
-    NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
+    Auth, Billing, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Inbox, Instance, Jobs, Log,
+    LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
-pub use value::{CursorKey, ServerUrl};
+pub use value::{CursorKey, Secret, ServerUrl};
 
 use sources::Sources;
 
@@ -54,6 +54,8 @@ pub struct Config {
     pub policy: PolicySettings,
     /// `policy.quarantine`.
     pub quarantine: Quarantine,
+    /// Billing, which is asked before a lease is renewed.
+    pub billing: Billing,
     /// What is kept outside PostgreSQL.
     pub cache: Cache,
     /// Imports of number blocks.
@@ -102,6 +104,7 @@ impl Config {
             numbering_plan: NumberingPlanSettings::take(sources),
             policy: PolicySettings::take(sources),
             quarantine: Quarantine::take(sources),
+            billing: Billing::take(sources),
             cache: Cache::take(sources),
             import: Import::take(sources),
             idempotency: Idempotency::take(sources),
@@ -181,6 +184,7 @@ impl Config {
             ("policy.renewal_window", self.policy.renewal_window),
             ("policy.renewal_retry", self.policy.renewal_retry),
             ("policy.reminder_interval", self.policy.reminder_interval),
+            ("billing.timeout", self.billing.timeout),
             ("cache.snapshot_ttl", self.cache.snapshot_ttl),
             ("import.timeout", self.import.timeout),
             ("idempotency.keep", self.idempotency.keep),
@@ -207,6 +211,7 @@ impl Config {
             ("grpc.max_concurrent_streams", self.grpc.max_concurrent_streams == 0),
             ("grpc.max_message_bytes", self.grpc.max_message_bytes == 0),
             ("database.pool_size", self.database.pool_size == 0),
+            ("billing.in_flight", self.billing.in_flight == 0),
             ("import.max_file_bytes", self.import.max_file_bytes == 0),
             ("import.max_line_bytes", self.import.max_line_bytes == 0),
             ("outbox.batch", self.outbox.batch == 0),
@@ -226,6 +231,9 @@ impl Config {
             ("jobs.end_quarantine", &self.jobs.end_quarantine),
             ("jobs.expire_leases", &self.jobs.expire_leases),
             ("jobs.cascade_recalls", &self.jobs.cascade_recalls),
+            ("jobs.renew_leases", &self.jobs.renew_leases),
+            ("jobs.grace_reminders", &self.jobs.grace_reminders),
+            ("jobs.override_report", &self.jobs.override_report),
         ] {
             // Empty is what a fault left.
             if !schedule.is_empty() && croner::Cron::from_str(schedule).is_err() {
@@ -258,6 +266,10 @@ impl Config {
         }
         if !scheme(&self.nats.url, &["nats://", "tls://"]) {
             sources.fault("nats.url", "must be like nats://host:4222".to_owned());
+        }
+        let whole = |url: &ServerUrl| reqwest::Url::parse(url.as_str()).is_ok_and(|url| url.has_host());
+        if self.billing.url.as_ref().is_some_and(|url| !scheme(url, &["http://", "https://"]) || !whole(url)) {
+            sources.fault("billing.url", "must be like https://billing.example.com".to_owned());
         }
     }
 

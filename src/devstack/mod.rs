@@ -1,6 +1,7 @@
 //! Starts and stops private PostgreSQL, Redis and NATS servers from the programs on this machine.
 //!
-//! `numbering dev`, the tests and the benchmarks run on the same stack. What must stay true:
+//! `numbering dev`, the tests and the benchmarks run on the same stack; beside it stands a billing service. What must stay
+//! true:
 //!
 //! - Everything listens on the loopback address only, on ports of its own, and lives under one data directory; servers
 //!   that the machine runs anyway are neither used nor touched.
@@ -10,6 +11,7 @@
 
 mod account;
 mod advised;
+mod billing;
 mod databases;
 pub mod files;
 mod home;
@@ -33,6 +35,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use advised::Advised;
+pub use billing::Billing;
 pub use databases::Databases;
 pub use home::Home;
 pub use ports::is_free;

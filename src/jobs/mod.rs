@@ -7,7 +7,10 @@
 pub mod cascade_recalls;
 pub mod end_quarantine;
 pub mod expire_leases;
+pub mod grace_reminders;
+pub mod override_report;
 pub mod release_expired;
+pub mod renew_leases;
 mod runner;
 mod sweep;
 
@@ -101,4 +104,12 @@ impl Wakes {
 }
 
 /// Every job there is.
-pub const NAMES: [&str; 4] = [release_expired::NAME, end_quarantine::NAME, expire_leases::NAME, cascade_recalls::NAME];
+pub const NAMES: [&str; 7] = [
+    release_expired::NAME,
+    end_quarantine::NAME,
+    expire_leases::NAME,
+    cascade_recalls::NAME,
+    renew_leases::NAME,
+    grace_reminders::NAME,
+    override_report::NAME,
+];

@@ -2,8 +2,10 @@
 //! answer.
 
 pub mod alerts;
+pub mod billing;
 pub mod blocks;
 pub mod numbers;
+pub mod renewal;
 pub mod signature;
 pub mod told;
 pub mod validate;

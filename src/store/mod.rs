@@ -23,6 +23,8 @@ pub mod load;
 pub mod migrate;
 pub mod operators;
 pub mod outbox;
+pub mod renewals;
+pub mod reports;
 pub(crate) mod rows;
 pub mod snapshot;
 pub mod tenants;

@@ -19,6 +19,7 @@ use crate::http::guard::{Authorized, NumberingAdmin};
 use crate::http::numbers::NoInput;
 use crate::http::problem::ApiError;
 use crate::http::shapes::Page;
+use crate::jobs::NAMES;
 use crate::store::jobs::{JobRecord, JobRun};
 
 /// How many runs a job is shown with.
@@ -143,6 +144,9 @@ pub async fn run_job(
     PathValue(job): PathValue<String>,
     body: OptionalJsonBody<NoInput>,
 ) -> Result<Response, ApiError> {
+    if !NAMES.contains(&job.as_str()) {
+        return Err(no_such_job());
+    }
     command
         .once(&state, &body.sha256, async |claim| {
             let request = state.store.request_job(&job).await?.ok_or_else(no_such_job)?;

@@ -9,6 +9,7 @@ pub mod inventory;
 pub mod jobs;
 pub mod lifecycle;
 pub mod operators;
+pub mod reports;
 pub mod tenants;
 mod upload;
 
@@ -25,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(history::history))
         .routes(routes!(audit::audit))
         .routes(routes!(alerts::list_alerts))
+        .routes(routes!(reports::quarantine_overrides))
         .routes(routes!(tenants::read_tenant, tenants::put_tenant))
         .routes(routes!(tenants::put_quotas))
         .routes(routes!(cascades::list_cascades))

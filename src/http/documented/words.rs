@@ -49,7 +49,9 @@ fn of_member(schema: &str, name: &str) -> Option<Meaning> {
         (_, "algorithm") => Meaning::OneOf(SignatureAlgorithm::ALL.map(SignatureAlgorithm::as_str).to_vec()),
         (_, "amount") => Meaning::Shape(AMOUNT),
         (_, "currency") => Meaning::Shape(CURRENCY),
-        ("NumberBody" | "LeaseBody" | "OfferedBody" | "StandingAt", "identifier") => Meaning::Shape(IDENTIFIER),
+        ("NumberBody" | "LeaseBody" | "OfferedBody" | "OverriddenBody" | "StandingAt", "identifier") => {
+            Meaning::Shape(IDENTIFIER)
+        }
         ("NumberBody" | "StandingAt", "state") => Meaning::OneOf(number_states()),
         ("LeaseBody", "state") => Meaning::OneOf(lease_states()),
         ("TenantBody" | "TenantRequest", "status") => {

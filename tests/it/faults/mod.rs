@@ -10,6 +10,7 @@ mod jobs;
 mod nats;
 mod postgres;
 mod redis;
+mod renewal;
 mod replica;
 mod service;
 pub(crate) mod traffic;

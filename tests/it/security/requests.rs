@@ -116,6 +116,7 @@ impl World {
             | "POST /v1/admin/numbers/{identifier}/suspend"
             | "POST /v1/admin/numbers/{identifier}/reinstate"
             | "GET /v1/admin/numbers/{identifier}/history"
+            | "GET /v1/admin/numbering/reports/quarantine-overrides"
             | "GET /v1/admin/numbering/operators/{operatorId}"
             | "DELETE /v1/admin/numbering/operators/{operatorId}/keys/{keyId}"
             | "GET /v1/admin/numbering/cascades"
