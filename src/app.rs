@@ -18,11 +18,12 @@ use crate::auth::{self, Verifier};
 use crate::cache::{Cache, Expiries, Suspended};
 use crate::clock::{ClockWatch, DatabaseClock, Tolerance};
 use crate::config::Config;
-use crate::events::jetstream;
 use crate::events::relay::{Relay, RelaySettings};
+use crate::events::{Consume, ConsumeSettings, jetstream};
 use crate::grpc::{self, GrpcState};
 use crate::http::cursor::Cursors;
 use crate::http::{self, AppState, Readiness};
+use crate::jobs::cascade_recalls::{self, CascadeRecalls};
 use crate::jobs::end_quarantine::EndQuarantine;
 use crate::jobs::expire_leases::ExpireLeases;
 use crate::jobs::grace_reminders::GraceReminders;
@@ -35,6 +36,7 @@ use crate::operations::billing::Billing;
 use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::numbers::Numbers;
 use crate::operations::renewal::Renewals;
+use crate::operations::told::Tidings;
 use crate::operations::validate::Validation;
 use crate::store::leadership::Replica;
 use crate::store::{Store, StoreSettings};
@@ -48,7 +50,7 @@ const PING_PATIENCE: Duration = Duration::from_secs(2);
 const GAUGE_EVERY: Duration = Duration::from_secs(5);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
-/// The most that are forgotten in one statement.
+/// The most that are forgotten in one statement, of those or of events that came in.
 const FORGET_AT_ONCE: i64 = 5_000;
 
 /// Serves until SIGTERM or SIGINT, then stops in good order.
@@ -87,6 +89,7 @@ pub struct App {
     suspended: Arc<Suspended>,
     clock_watch: ClockWatch,
     relay: Relay,
+    consume: Consume,
     renewals: Renewals,
     replica: Replica,
     begun: TaskTracker,
@@ -138,15 +141,24 @@ impl App {
             Arc::clone(&metrics),
         ));
         let alerts = Alerts::new(store.clone(), Arc::clone(&committed));
-        let clock_watch = ClockWatch::new(store.clone(), alerts, Arc::clone(&metrics), &replica);
+        let clock_watch = ClockWatch::new(store.clone(), alerts.clone(), Arc::clone(&metrics), &replica);
         let nats = jetstream::connect(config.nats.url.as_str()).await?;
         let relay = Relay::new(
             store.clone(),
-            nats,
+            nats.clone(),
             RelaySettings::new(&config.outbox, &config.nats),
             metrics.relay.clone(),
             Arc::clone(&committed),
             replica.clone(),
+        );
+        let wakes = Wakes::of(&jobs::NAMES);
+        let consume = Consume::new(
+            nats,
+            store.clone(),
+            tidings(&config, &store, &committed, &wakes),
+            alerts,
+            ConsumeSettings::new(&config.inbox, &config.nats),
+            metrics.consume.clone(),
         );
         let renewals = renewals(&config, &store, &numbers, &metrics)?;
         let grpc_state = GrpcState::new(
@@ -167,7 +179,7 @@ impl App {
             numbers,
             blocks,
             committed,
-            wakes: Wakes::of(&jobs::NAMES),
+            wakes,
         };
         Ok(Self {
             http,
@@ -179,6 +191,7 @@ impl App {
             suspended,
             clock_watch,
             relay,
+            consume,
             renewals,
             replica,
             begun,
@@ -212,6 +225,7 @@ impl App {
             suspended,
             clock_watch,
             relay,
+            consume,
             renewals,
             replica,
             begun,
@@ -227,9 +241,11 @@ impl App {
         workers.spawn(async move { suspended.follow(&store, &stop).await });
         workers.spawn(clock_watch.run(workers_stop.clone()));
         workers.spawn(relay.run(workers_stop.clone()));
+        workers.spawn(consume.run(workers_stop.clone()));
         workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
         workers.spawn(keep_gauges(state.clone(), workers_stop.clone()));
         workers.spawn(forget_old_keys(state.clone(), workers_stop.clone()));
+        workers.spawn(forget_old_events(state.clone(), workers_stop.clone()));
         let (released, stop) = (state.wakes.of_job(release_expired::NAME), workers_stop.clone());
         workers.spawn(async move { expiries.listen(&released, &stop).await });
         keep_jobs(&workers, &state, renewals, replica, &workers_stop);
@@ -252,6 +268,14 @@ impl App {
     }
 }
 
+/// What hears other services.
+fn tidings(config: &Config, store: &Store, committed: &Arc<Notify>, wakes: &Wakes) -> Tidings {
+    let policy = &config.policy;
+    let recalls_due = wakes.of_job(cascade_recalls::NAME);
+    let committed = Arc::clone(committed);
+    Tidings::new(store.clone(), &policy.default_plan, policy.cascade_confirm_above, committed, recalls_due)
+}
+
 /// Starts every job there is.
 fn keep_jobs(workers: &TaskTracker, state: &AppState, renewals: Renewals, replica: Replica, stop: &CancellationToken) {
     let (settings, store, numbers) = (&state.config.jobs, &state.store, Arc::new(state.numbers.clone()));
@@ -265,6 +289,8 @@ fn keep_jobs(workers: &TaskTracker, state: &AppState, renewals: Renewals, replic
     keep.job(ReleaseExpired::new(store.clone(), Arc::clone(&numbers), &settings.release_expired));
     keep.job(EndQuarantine::new(store.clone(), Arc::clone(&numbers), &settings.end_quarantine));
     keep.job(ExpireLeases::new(store.clone(), Arc::clone(&numbers), &settings.expire_leases));
+    let alerts = Alerts::new(store.clone(), Arc::clone(&state.committed));
+    keep.job(CascadeRecalls::new(store.clone(), Arc::clone(&numbers), alerts, &settings.cascade_recalls));
     keep.job(RenewLeases::new(renewals, &settings.renew_leases));
     let policy = state.config.policy();
     keep.job(GraceReminders::new(store.clone(), numbers, policy, &settings.grace_reminders));
@@ -384,6 +410,22 @@ async fn forget_old_keys(state: AppState, stop: CancellationToken) {
             Ok(forgotten) if forgotten > 0 && !stop.is_cancelled() => continue,
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "old idempotency keys could not be forgotten"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FORGET_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Events that came in are remembered for `inbox.keep`, and no longer.
+async fn forget_old_events(state: AppState, stop: CancellationToken) {
+    let keep = state.config.inbox.keep.duration();
+    loop {
+        match state.store.forget_old_events(keep, FORGET_AT_ONCE).await {
+            Ok(forgotten) if forgotten > 0 && !stop.is_cancelled() => continue,
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "old events could not be forgotten"),
         }
         tokio::select! {
             () = tokio::time::sleep(FORGET_EVERY) => {}

@@ -17,7 +17,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{Log, LogFormat};
-use crate::events::metrics::RelayMetrics;
+use crate::events::{ConsumeMetrics, RelayMetrics};
 
 /// The log could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -186,6 +186,8 @@ macro_rules! metrics {
             registry: Registry,
             /// The relay's own.
             pub relay: RelayMetrics,
+            /// Those of events that come in.
+            pub consume: ConsumeMetrics,
             $($(#[doc = $help])+ pub $field: $kind,)*
         }
 
@@ -198,7 +200,9 @@ macro_rules! metrics {
                 )*
                 let relay = RelayMetrics::default();
                 relay.register(&mut registry);
-                Self { registry, relay, $($field,)* }
+                let consume = ConsumeMetrics::default();
+                consume.register(&mut registry);
+                Self { registry, relay, consume, $($field,)* }
             }
         }
     };

@@ -10,5 +10,6 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
-    crate::app::serve(args.config.load_or_explain()?).await
+    // The service's parts are many: they need not stand on the stack of whoever runs a command.
+    Box::pin(crate::app::serve(args.config.load_or_explain()?)).await
 }

@@ -17,8 +17,8 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Billing, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Instance, Jobs, Log, LogFormat,
-    Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
+    Auth, Billing, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Inbox, Instance, Jobs, Log,
+    LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
 pub use value::{CursorKey, Secret, ServerUrl};
@@ -66,6 +66,8 @@ pub struct Config {
     pub clock: ClockSettings,
     /// The way of events.
     pub outbox: Outbox,
+    /// The events of other services.
+    pub inbox: Inbox,
     /// What the service does by itself.
     pub jobs: Jobs,
     /// This replica.
@@ -108,6 +110,7 @@ impl Config {
             idempotency: Idempotency::take(sources),
             clock: ClockSettings::take(sources),
             outbox: Outbox::take(sources),
+            inbox: Inbox::take(sources),
             jobs: Jobs::take(sources),
             instance: Instance::take(sources),
             log: Log::take(sources),
@@ -190,6 +193,10 @@ impl Config {
             ("clock.stop_skew", self.clock.stop_skew),
             ("outbox.poll", self.outbox.poll),
             ("outbox.leadership_ttl", self.outbox.leadership_ttl),
+            ("inbox.ack_wait", self.inbox.ack_wait),
+            ("inbox.retry_pause", self.inbox.retry_pause),
+            ("inbox.keep", self.inbox.keep),
+            ("inbox.check", self.inbox.check),
             ("jobs.leadership_ttl", self.jobs.leadership_ttl),
         ] {
             if period.is_zero() {
@@ -209,6 +216,7 @@ impl Config {
             ("import.max_line_bytes", self.import.max_line_bytes == 0),
             ("outbox.batch", self.outbox.batch == 0),
             ("outbox.in_flight", self.outbox.in_flight == 0),
+            ("inbox.attempts", self.inbox.attempts == 0),
             ("jobs.runs_kept", self.jobs.runs_kept == 0),
         ] {
             if zero {
@@ -222,6 +230,7 @@ impl Config {
             ("jobs.release_expired", &self.jobs.release_expired),
             ("jobs.end_quarantine", &self.jobs.end_quarantine),
             ("jobs.expire_leases", &self.jobs.expire_leases),
+            ("jobs.cascade_recalls", &self.jobs.cascade_recalls),
             ("jobs.renew_leases", &self.jobs.renew_leases),
             ("jobs.grace_reminders", &self.jobs.grace_reminders),
             ("jobs.override_report", &self.jobs.override_report),

@@ -304,6 +304,8 @@ section! {
         default_plan: String = "starter".to_owned(),
         /// The longest term of a lease.
         max_term: String = "5y".to_owned(),
+        /// A suspended tenant with more leases keeps them until an admin confirms the recall; 0 is never (US-NUM-004).
+        cascade_confirm_above: u32 = 0,
     }
 }
 
@@ -392,6 +394,22 @@ section! {
 }
 
 section! {
+    /// The events of other services.
+    "inbox" => Inbox {
+        /// How long a replica that fell silent keeps a message from the others.
+        ack_wait: Period = Period::from_secs(5),
+        /// How often a message that fails is tried.
+        attempts: u32 = 5,
+        /// The pause after its first failure; each further one is twice as long.
+        retry_pause: Period = Period::from_secs(1),
+        /// For how long events are remembered, so that none counts twice.
+        keep: Period = Period::from_days(30),
+        /// How often the streams are looked at.
+        check: Period = Period::from_secs(2),
+    }
+}
+
+section! {
     /// What the service does by itself.
     "jobs" => Jobs {
         /// How long a replica that fell silent stays the one that runs a job.
@@ -404,6 +422,8 @@ section! {
         end_quarantine: String = "*/5 * * * *".to_owned(),
         /// When leases that ended are swept in any case.
         expire_leases: String = "* * * * *".to_owned(),
+        /// When the recalls of suspended tenants are looked for in any case (US-NUM-004).
+        cascade_recalls: String = "* * * * *".to_owned(),
         /// When leases that are to be renewed are looked for in any case (US-NUM-005).
         renew_leases: String = "0 2 * * *".to_owned(),
         /// When leases in grace are looked for in any case (US-NUM-012).

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::jetstream::context::{ContextBuilder, CreateStreamError, PublishError, PublishErrorKind};
-use async_nats::jetstream::stream::{Config as StreamConfig, StorageType};
+use async_nats::jetstream::stream::{Config as StreamConfig, StorageType, Stream};
 use async_nats::jetstream::{Context, ErrorCode};
 use async_nats::{Client, ConnectError, ConnectOptions, Event, ServerAddr};
 use percent_encoding::percent_decode_str;
@@ -42,7 +42,7 @@ pub async fn connect(url: &str) -> Result<Client, ConnectError> {
         .event_callback(|event| async move {
             match event {
                 Event::Connected => tracing::info!("connected to NATS"),
-                Event::Disconnected => tracing::warn!("NATS is away; events wait in the outbox"),
+                Event::Disconnected => tracing::warn!("NATS is away; events wait in the outbox, and none come in"),
                 other => tracing::info!(event = %other, "NATS"),
             }
         })
@@ -87,19 +87,21 @@ pub(super) fn is_connected(client: &Client) -> bool {
     client.connection_state() == State::Connected
 }
 
-/// Makes the stream where there is none. One that is there stays as its operator made it: in production, replicated
-/// three times, because JetStream acknowledges before it syncs.
+/// Makes the stream of events where there is none.
 pub(super) async fn ensure_stream(context: &Context) -> Result<(), CreateStreamError> {
-    context
-        .get_or_create_stream(StreamConfig {
-            name: STREAM.to_owned(),
-            subjects: vec![SUBJECTS.to_owned()],
-            storage: StorageType::File,
-            duplicate_window: DEDUPLICATION_WINDOW,
-            ..StreamConfig::default()
-        })
-        .await
-        .map(drop)
+    let config = StreamConfig {
+        name: STREAM.to_owned(),
+        subjects: vec![SUBJECTS.to_owned()],
+        storage: StorageType::File,
+        ..StreamConfig::default()
+    };
+    make_stream(context, config).await.map(drop)
+}
+
+/// Makes a stream where there is none. One that is there stays as its operator made it: in production, replicated three
+/// times, because JetStream acknowledges before it syncs.
+pub(super) async fn make_stream(context: &Context, config: StreamConfig) -> Result<Stream, CreateStreamError> {
+    context.get_or_create_stream(StreamConfig { duplicate_window: DEDUPLICATION_WINDOW, ..config }).await
 }
 
 /// Whether it is this one event that JetStream will not have, so that others may still go.

@@ -4,6 +4,7 @@
 //! schedule, a person), so that a lost wake-up costs time and nothing else. What it changes of numbers goes through
 //! [`Numbers::commit_batch`](crate::operations::numbers::Numbers::commit_batch), fenced by the role that it runs on.
 
+pub mod cascade_recalls;
 pub mod end_quarantine;
 pub mod expire_leases;
 pub mod grace_reminders;
@@ -103,10 +104,11 @@ impl Wakes {
 }
 
 /// Every job there is.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 7] = [
     release_expired::NAME,
     end_quarantine::NAME,
     expire_leases::NAME,
+    cascade_recalls::NAME,
     renew_leases::NAME,
     grace_reminders::NAME,
     override_report::NAME,

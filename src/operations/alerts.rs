@@ -19,13 +19,15 @@ const SUMMARY_MOST_CHARS: usize = 1_000;
 pub enum AlertKind {
     /// The database's clock cannot be trusted; its subject is the replica that says so.
     ClockSkew,
-    /// A message that came in could not be taken; its subject is where it came from.
+    /// Messages of other services could not be taken; its subject is the stream where they wait for people.
     DeadLetter,
+    /// The recall of all that a suspended tenant has waits for an admin; its subject is the cascade.
+    CascadeWaiting,
 }
 
 impl AlertKind {
     /// All there are.
-    pub const ALL: [Self; 2] = [Self::ClockSkew, Self::DeadLetter];
+    pub const ALL: [Self; 3] = [Self::ClockSkew, Self::DeadLetter, Self::CascadeWaiting];
 
     /// Its name.
     #[must_use]
@@ -33,6 +35,7 @@ impl AlertKind {
         match self {
             Self::ClockSkew => "numbering_clock_skew",
             Self::DeadLetter => "numbering_dead_letter",
+            Self::CascadeWaiting => "numbering_cascade_waiting",
         }
     }
 
@@ -40,7 +43,7 @@ impl AlertKind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::ClockSkew | Self::DeadLetter => Severity::Critical,
+            Self::ClockSkew | Self::DeadLetter | Self::CascadeWaiting => Severity::Critical,
         }
     }
 
@@ -50,6 +53,7 @@ impl AlertKind {
         match self {
             Self::ClockSkew => "docs/runbooks/clock-skew.md",
             Self::DeadLetter => "docs/runbooks/dead-letter.md",
+            Self::CascadeWaiting => "docs/runbooks/cascade-waiting.md",
         }
     }
 }

@@ -7,4 +7,5 @@ pub mod blocks;
 pub mod numbers;
 pub mod renewal;
 pub mod signature;
+pub mod told;
 pub mod validate;

@@ -10,7 +10,7 @@ use numbering_domain::event::ReleaseReason;
 use numbering_domain::transition::Step;
 use numbering_domain::{
     Acting, Command, Event, Identifier, LeaseId, Number, Policy, Price, RecallReason, Rejection, ReservationId, State,
-    TenantId, Term, Transition, decide,
+    TenantId, Term, TicketId, Transition, decide,
 };
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -121,6 +121,17 @@ pub enum OrderError {
     /// The task that ran the order died.
     #[error("the order was interrupted: {0}")]
     Interrupted(#[from] tokio::task::JoinError),
+}
+
+/// A suspended tenant, from whom everything is taken under one ticket.
+#[derive(Clone, Copy, Debug)]
+pub struct Suspended<'a> {
+    /// Whom.
+    pub tenant: &'a TenantId,
+    /// The tenant's revision, at which it is suspended: at another one nothing is taken from it.
+    pub revision: i64,
+    /// The case that the suspension rests on.
+    pub ticket: &'a TicketId,
 }
 
 /// How often an order is decided afresh when its number or tenant changed under it.
@@ -298,6 +309,30 @@ impl Numbers {
         self.commit_decided(decided, async |transitions| self.store.commit_as(role, transitions, origin).await).await
     }
 
+    /// Takes from a suspended tenant what these numbers, each with the moment that it was read at, are to it, on the strength
+    /// of a job's role: its leases are recalled, its reservations and holds released. Gives how many moved.
+    ///
+    /// # Errors
+    /// When the store could not; then nothing moved.
+    pub async fn take_back(
+        &self,
+        role: &Leadership,
+        suspended: Suspended<'_>,
+        numbers: &[(Timestamp, Number)],
+        origin: &Origin,
+    ) -> Result<usize, StoreError> {
+        let decided = numbers.iter().filter_map(|(now, number)| {
+            let taken = suspended.taking(&number.state)?;
+            let decided = decide(number, Acting::Authority, &taken, &self.policy, *now);
+            // What its time has ended by now is written down as that.
+            let decided = decided.or_else(|_| {
+                decide(number, Acting::Authority, &expiry(&number.state).unwrap_or(taken), &self.policy, *now)
+            });
+            Some((*now, decided.ok()?.while_tenant_is_at(suspended.tenant, suspended.revision)))
+        });
+        self.commit_batch(role, decided.collect(), origin).await
+    }
+
     fn ended_by_time(&self, due: &[(Timestamp, Number)]) -> Vec<(Timestamp, Transition)> {
         due.iter()
             .filter_map(|(now, number)| {
@@ -321,6 +356,20 @@ impl Numbers {
             self.tell(&done, decided_at).await;
         }
         Ok(done.len())
+    }
+}
+
+impl Suspended<'_> {
+    /// The command that takes what is in this state from the tenant; `None` where nobody has it.
+    fn taking(self, state: &State) -> Option<Command> {
+        let ticket = Some(self.ticket.clone());
+        match state {
+            State::Available | State::Quarantine(_) => None,
+            State::Reserved(_) | State::Held(_) => Some(Command::Revoke { ticket }),
+            State::Leased(_) | State::Suspended(_) => {
+                Some(Command::Recall { reason: RecallReason::TenantSuspended(ticket), stated_actor: None })
+            }
+        }
     }
 }
 

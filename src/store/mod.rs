@@ -7,11 +7,13 @@
 pub mod alerts;
 pub mod blocks;
 pub mod browse;
+pub mod cascades;
 mod clock;
 pub mod commit;
 pub mod due;
 pub mod idempotency;
 pub mod import;
+pub mod inbox;
 pub mod jobs;
 pub mod journal;
 pub mod leadership;
@@ -26,6 +28,7 @@ pub mod reports;
 pub(crate) mod rows;
 pub mod snapshot;
 pub mod tenants;
+pub mod told;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -3,9 +3,11 @@
 use deadpool_postgres::Transaction;
 use numbering_domain::{Counter, OperatorId, PerCounter, TenantId, TenantStanding, TenantStatus};
 use serde_json::{Map, Value, json};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use super::cascades;
 use super::commit::Origin;
 use super::rows::Reading;
 use super::{Store, StoreError};
@@ -60,7 +62,7 @@ impl Store {
     }
 
     /// Sets plan, status and allowlist; `false` where the plan is unknown. Counts at once: a grant that was decided before
-    /// does not commit after.
+    /// does not commit after. A tenant that is put in good standing has its unfinished cascade cancelled.
     pub async fn put_tenant(
         &self,
         tenant: &TenantId,
@@ -85,6 +87,9 @@ impl Store {
             let data = json!({
                 "tenantId": id, "plan": settings.plan, "status": status, "operatorAllowlist": allowlist,
             });
+            if settings.status == Some(TenantStatus::Active) {
+                cascades::cancel(&transaction, tenant, origin).await?;
+            }
             journal(&transaction, tenant, "numbering.tenant.updated", &data, false, origin).await?;
             transaction.commit().await?;
             Ok(true)
@@ -110,10 +115,7 @@ impl Store {
             parameters.extend(set.iter().map(|quota| quota as &(dyn ToSql + Sync)));
             parameters.extend(named.iter().map(|named| named as &(dyn ToSql + Sync)));
             let row = transaction.query_one(include_str!("tenant_quotas_put.sql"), &parameters).await?;
-            let mut own = Map::new();
-            for (index, counter) in Counter::ALL.into_iter().enumerate() {
-                own.insert(counter.as_str().to_owned(), row.try_get::<_, Option<i32>>(index)?.into());
-            }
+            let own = quotas_told(&row)?;
             // The limits in force follow, by the same statement that follows a plan.
             let plan: &str = locked.try_get(0)?;
             let unchanged: [&(dyn ToSql + Sync); 5] = [&id, &plan, &None::<&str>, &false, &None::<Vec<&str>>];
@@ -127,8 +129,17 @@ impl Store {
     }
 }
 
+/// A tenant's own quotas as `numbering.quota.changed` tells them, from a row that has them in the order of the counters.
+pub(super) fn quotas_told(row: &Row) -> Result<Map<String, Value>, StoreError> {
+    let mut own = Map::new();
+    for (index, counter) in Counter::ALL.into_iter().enumerate() {
+        own.insert(counter.as_str().to_owned(), row.try_get::<_, Option<i32>>(index)?.into());
+    }
+    Ok(own)
+}
+
 /// Journals what was done to a tenant; `published` tells whether it is an event too.
-async fn journal(
+pub(super) async fn journal(
     transaction: &Transaction<'_>,
     tenant: &TenantId,
     event_type: &str,

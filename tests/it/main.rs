@@ -7,6 +7,7 @@ mod support;
 
 mod alerts;
 mod concurrency;
+mod consume;
 mod development;
 mod expiry;
 mod faults;

@@ -63,10 +63,19 @@ pub struct Transition {
     pub usage: BTreeMap<(TenantId, Counter), i32>,
     /// The leases that end.
     pub ended: Vec<EndedLease>,
-    /// The tenant revision that a grant was decided on; the commit happens only while the tenant has it.
+    /// The tenant revision that it was decided on, where it rests on that, as a grant does; the commit happens only while the tenant has it.
     pub standing: Option<(TenantId, i64)>,
     /// The commit happens only before then: at that moment time alone would have decided otherwise.
     pub commit_before: Option<Timestamp>,
+}
+
+impl Transition {
+    /// The same, to be committed only while the tenant has this revision: a decision that rests on the tenant's standing
+    /// though it grants nothing.
+    #[must_use]
+    pub fn while_tenant_is_at(self, tenant: &TenantId, revision: i64) -> Self {
+        Self { standing: Some((tenant.clone(), revision)), ..self }
+    }
 }
 
 /// Decides a command.

@@ -18,6 +18,7 @@ use super::schema::Document;
 use super::*;
 use crate::events::catalogue::PUBLISHED_TYPES;
 use crate::events::cloudevents::CloudEvent;
+use crate::events::consume::{self, CONSUMED_TYPES, PLAN_CHANGED, TENANT_REINSTATED, TENANT_SUSPENDED};
 use crate::events::payload;
 use crate::events::relay::ROLE;
 use crate::jobs::override_report;
@@ -280,15 +281,58 @@ async fn every_event_is_as_the_document_says() {
 }
 
 #[test]
-fn the_document_has_the_events_that_are_published_and_no_others() {
+fn the_document_has_the_events_that_are_published_and_those_that_are_taken_in_and_no_others() {
     let document = Document::read();
     let published: BTreeSet<&str> = PUBLISHED_TYPES.into_iter().collect();
     assert_eq!(published.len(), PUBLISHED_TYPES.len());
-    assert_eq!(document.addresses(), published);
-    for operation in ["channel", "action"] {
-        assert_eq!(document.operations(operation).len(), published.len(), "an operation for each, with {operation}");
+    let consumed: BTreeSet<&str> = CONSUMED_TYPES.into_iter().collect();
+    assert_eq!(document.addresses(), published.union(&consumed).copied().collect());
+    for (action, types) in [("send", &published), ("receive", &consumed)] {
+        let operations = document.operations(action);
+        assert_eq!(operations.len(), types.len(), "an operation for each");
+        assert_eq!(&operations.into_iter().collect::<BTreeSet<_>>(), types);
     }
     assert!(lives().iter().all(|entry| published.contains(entry.event_type.as_str())));
+}
+
+/// Whatever the document lets others send is taken, and what it does not is not.
+#[test]
+fn what_is_taken_in_is_as_the_document_says() {
+    let document = Document::read();
+    let data = json!({ "tenantId": "tenant-a", "ticketId": "AML-7", "plan": "premium" });
+    let members: [(&str, &[&str]); 3] = [
+        (TENANT_SUSPENDED, &["tenantId", "ticketId"]),
+        (TENANT_REINSTATED, &["tenantId"]),
+        (PLAN_CHANGED, &["tenantId", "plan"]),
+    ];
+    let holds = |event_type: &str, event: &Value| {
+        let documented = document.faults(event_type, event);
+        let taken = consume::parse(event_type, event.to_string().as_bytes());
+        assert_eq!(documented.is_empty(), taken.is_ok(), "{documented:?} {taken:?} {event}");
+        taken.is_ok()
+    };
+    for (event_type, needed) in members {
+        let data: Value = needed.iter().map(|name| ((*name).to_owned(), data[*name].clone())).collect();
+        let event = json!({
+            "specversion": "1.0", "id": "e-1", "source": "/compliance", "type": event_type, "subject": "tenant-a",
+            "time": "2026-04-20T08:00:00Z", "datacontenttype": "application/json", "data": data,
+        });
+        assert!(holds(event_type, &event));
+        for name in ["subject", "time", "datacontenttype", "specversion", "id", "source", "type", "data"] {
+            let mut without = event.clone();
+            without.as_object_mut().unwrap().remove(name);
+            assert_eq!(holds(event_type, &without), ["subject", "time", "datacontenttype"].contains(&name), "{name}");
+        }
+        for name in needed {
+            for wrong in [None, Some(json!(7)), Some(Value::Null)] {
+                let mut changed = event.clone();
+                let members = changed["data"].as_object_mut().unwrap();
+                members.remove(*name);
+                members.extend(wrong.map(|wrong| ((*name).to_owned(), wrong)));
+                assert!(!holds(event_type, &changed), "{name}");
+            }
+        }
+    }
 }
 
 #[test]

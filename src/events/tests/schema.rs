@@ -28,9 +28,10 @@ impl Document {
         self.entries("/channels").values().map(|channel| channel["address"].as_str().unwrap()).collect()
     }
 
-    /// What `member` of each operation is, references followed.
-    pub(super) fn operations(&self, member: &str) -> Vec<&Value> {
-        self.entries("/operations").values().map(|operation| self.resolve(&operation[member])).collect()
+    /// The address of each operation with this action.
+    pub(super) fn operations(&self, action: &str) -> Vec<&str> {
+        let operations = self.entries("/operations").values().filter(|operation| operation["action"] == action);
+        operations.map(|operation| self.resolve(&operation["channel"])["address"].as_str().unwrap()).collect()
     }
 
     /// What is wrong with an event on this address.

@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod audit;
 pub mod blocks;
+pub mod cascades;
 pub mod history;
 pub mod inventory;
 pub mod jobs;
@@ -28,6 +29,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(reports::quarantine_overrides))
         .routes(routes!(tenants::read_tenant, tenants::put_tenant))
         .routes(routes!(tenants::put_quotas))
+        .routes(routes!(cascades::list_cascades))
+        .routes(routes!(cascades::confirm_cascade))
         .routes(routes!(operators::read_operator, operators::put_operator))
         .routes(routes!(operators::add_key))
         .routes(routes!(operators::revoke_key))

@@ -13,6 +13,7 @@ use utoipa::openapi::{Components, RefOr};
 use crate::http::admin::alerts::ALERT_STATES;
 use crate::operations::signature::SignatureAlgorithm;
 use crate::store::alerts::Severity;
+use crate::store::cascades::CascadeState;
 use crate::store::jobs::{Outcome, Trigger};
 
 /// An id of a tenant, operator or key.
@@ -56,6 +57,7 @@ fn of_member(schema: &str, name: &str) -> Option<Meaning> {
         ("TenantBody" | "TenantRequest", "status") => {
             Meaning::OneOf([TenantStatus::Active, TenantStatus::Suspended].map(TenantStatus::as_str).to_vec())
         }
+        ("CascadeBody", "state") => Meaning::OneOf(CascadeState::ALL.map(CascadeState::as_str).to_vec()),
         ("AlertBody", "severity") => Meaning::OneOf(Severity::ALL.map(Severity::as_str).to_vec()),
         ("JobRunBody", "outcome") => {
             Meaning::OneOf([Outcome::Done, Outcome::Failed, Outcome::Interrupted].map(Outcome::as_str).to_vec())

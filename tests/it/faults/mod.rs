@@ -5,6 +5,7 @@
 
 pub(crate) mod books;
 mod clock;
+mod incoming;
 mod jobs;
 mod nats;
 mod postgres;

@@ -28,6 +28,8 @@ pub(super) struct World {
     http: Client,
     signer: Signer,
     block_id: String,
+    /// One that waits to be confirmed.
+    cascade_id: String,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +59,8 @@ impl World {
         for tenant in ["tenant-a", "tenant-b"] {
             app.admin().put(&format!("/v1/admin/numbering/tenants/{tenant}"), &plan).await.expect(200);
         }
-        Self { address: format!("http://{}", app.http), http: Client::new(), signer, block_id }
+        let cascade_id = app.cascade_that_waits("tenant-of-cascade").await;
+        Self { address: format!("http://{}", app.http), http: Client::new(), signer, block_id, cascade_id }
     }
 
     /// A good request of this operation, by this role. Whoever adds an operation says here what that is.
@@ -68,6 +71,7 @@ impl World {
             .replace("{leaseId}", &subject.lease_id)
             .replace("{operatorId}", OPERATOR)
             .replace("{keyId}", KEY)
+            .replace("{cascadeId}", &self.cascade_id)
             .replace("{job}", "end_quarantine")
             .replace("{blockId}", &self.block_id);
         let (path, payload) = match row.operation().as_str() {
@@ -115,6 +119,8 @@ impl World {
             | "GET /v1/admin/numbering/reports/quarantine-overrides"
             | "GET /v1/admin/numbering/operators/{operatorId}"
             | "DELETE /v1/admin/numbering/operators/{operatorId}/keys/{keyId}"
+            | "GET /v1/admin/numbering/cascades"
+            | "POST /v1/admin/numbering/cascades/{cascadeId}/confirm"
             | "GET /v1/admin/numbering/jobs"
             | "POST /v1/admin/numbering/jobs/{job}/run"
             | "GET /v1/admin/numbering/blocks"

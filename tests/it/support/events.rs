@@ -25,7 +25,7 @@ pub(crate) struct Received {
 }
 
 /// The client reads no credentials from a URL by itself, and each test has an account of its own.
-async fn connect(nats_url: &str) -> async_nats::Client {
+pub(super) async fn connect(nats_url: &str) -> async_nats::Client {
     let address: ServerAddr = nats_url.parse().unwrap();
     let (user, password) = (address.username().unwrap(), address.password().unwrap());
     ConnectOptions::with_user_and_password(user.into(), password.into()).connect(address).await.unwrap()

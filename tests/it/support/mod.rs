@@ -5,6 +5,7 @@ mod app;
 pub(crate) mod billing;
 pub(crate) mod blocks;
 mod events;
+pub(crate) mod incoming;
 pub(crate) mod tokens;
 
 pub(crate) use answer::Answer;
