@@ -25,7 +25,7 @@ async def main(subject: str) -> None:
                 event = json.loads(message.data)
                 if event["subject"] == subject:
                     data = event["data"]
-                    told = {name: data[name] for name in ("kind", "reason", "ticketId", "availableAt") if name in data}
+                    told = {name: data[name] for name in ("kind", "reason", "ticketId", "availableAt", "chargeId") if name in data}
                     print(data.get("version"), event["type"], json.dumps(told))
     except nats.errors.TimeoutError:
         pass

@@ -258,6 +258,12 @@ impl Numbers {
 
     /// What follows a commit: the relay is woken, the metrics count, the caches hear of it.
     async fn tell(&self, done: &[Transition], decided_at: Timestamp) {
+        self.count(done, decided_at);
+        self.cache.tell(done, decided_at).await;
+    }
+
+    /// The relay is woken, and the metrics count.
+    fn count(&self, done: &[Transition], decided_at: Timestamp) {
         self.committed.notify_one();
         for transition in done {
             let ran_out = |step: &&Step| {
@@ -269,7 +275,6 @@ impl Numbers {
                 self.metrics.release_lag_seconds.observe(overdue.map_or(0.0, |overdue| overdue.as_secs_f64().max(0.0)));
             }
         }
-        self.cache.tell(done, decided_at).await;
     }
 
     /// Writes down what time has ended among a tenant's claims and leases, so that it does not count against the tenant's
@@ -284,6 +289,8 @@ impl Numbers {
 
     /// Writes down what time has ended of these numbers, on the strength of a job's role. Gives how many moved.
     ///
+    /// The caches hear of it meanwhile, and nobody waits for that: what they have bears its deadline, and is over without it.
+    ///
     /// # Errors
     /// When the store could not; then nothing moved.
     pub async fn write_down_time(
@@ -292,7 +299,15 @@ impl Numbers {
         due: &[(Timestamp, Number)],
         origin: &Origin,
     ) -> Result<usize, StoreError> {
-        self.commit_batch(role, self.ended_by_time(due), origin).await
+        let commit = async |transitions: &[Transition]| self.store.commit_as(role, transitions, origin).await;
+        let (done, decided_at) = moved_of(self.ended_by_time(due), commit).await?;
+        let moved = done.len();
+        if moved > 0 {
+            self.count(&done, decided_at);
+            let cache = self.cache.clone();
+            self.begun.spawn(async move { cache.tell(&done, decided_at).await });
+        }
+        Ok(moved)
     }
 
     /// Commits decisions about different numbers, each with the moment that it was taken at, on the strength of a job's role;
@@ -347,16 +362,24 @@ impl Numbers {
         decided: Vec<(Timestamp, Transition)>,
         commit: impl AsyncFnOnce(&[Transition]) -> Result<Vec<bool>, StoreError>,
     ) -> Result<usize, StoreError> {
-        let Some(decided_at) = decided.iter().map(|(now, _)| *now).min() else { return Ok(0) };
-        let transitions: Vec<Transition> = decided.into_iter().map(|(_, transition)| transition).collect();
-        let moved = commit(&transitions).await?;
-        let done: Vec<Transition> =
-            transitions.into_iter().zip(moved).filter_map(|(done, moved)| moved.then_some(done)).collect();
+        let (done, decided_at) = moved_of(decided, commit).await?;
         if !done.is_empty() {
             self.tell(&done, decided_at).await;
         }
         Ok(done.len())
     }
+}
+
+/// Commits decisions, and gives those that moved, with the moment of the earliest decision.
+async fn moved_of(
+    decided: Vec<(Timestamp, Transition)>,
+    commit: impl AsyncFnOnce(&[Transition]) -> Result<Vec<bool>, StoreError>,
+) -> Result<(Vec<Transition>, Timestamp), StoreError> {
+    let Some(decided_at) = decided.iter().map(|(now, _)| *now).min() else { return Ok((Vec::new(), Timestamp::MIN)) };
+    let transitions: Vec<Transition> = decided.into_iter().map(|(_, transition)| transition).collect();
+    let moved = commit(&transitions).await?;
+    let done = transitions.into_iter().zip(moved).filter_map(|(done, moved)| moved.then_some(done)).collect();
+    Ok((done, decided_at))
 }
 
 impl Suspended<'_> {
