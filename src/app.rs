@@ -109,7 +109,7 @@ impl App {
         let store = Store::new(&store_settings(&config))?.with_clock(clock);
         let cache = Cache::new(&config.redis, &config.cache, &metrics)?;
         let expiries = Expiries::new(config.redis.timers_url.as_str(), &metrics)?;
-        let replica = Replica::new(&replica_name(&config));
+        let replica = Replica::new(&replica_name(&config, bound(&http)));
         let suspended = Arc::new(Suspended::default());
         let verifier = Arc::new(Verifier::new(&config.auth, Arc::clone(&metrics), auth::machine_clock)?);
         let readiness = Arc::new(Readiness::default());
@@ -291,7 +291,7 @@ fn keep_jobs(workers: &TaskTracker, state: &AppState, renewals: Renewals, replic
     keep.job(ExpireLeases::new(store.clone(), Arc::clone(&numbers), &settings.expire_leases));
     let alerts = Alerts::new(store.clone(), Arc::clone(&state.committed));
     keep.job(CascadeRecalls::new(store.clone(), Arc::clone(&numbers), alerts, &settings.cascade_recalls));
-    keep.job(RenewLeases::new(renewals, &settings.renew_leases));
+    keep.job(RenewLeases::new(renewals, state.config.policy.short_terms, &settings.renew_leases));
     let policy = state.config.policy();
     keep.job(GraceReminders::new(store.clone(), numbers, policy, &settings.grace_reminders));
     keep.job(OverrideReport::new(store.clone(), Arc::clone(&state.committed), &settings.override_report));
@@ -322,13 +322,14 @@ fn renewals(config: &Config, store: &Store, numbers: &Numbers, metrics: &Arc<Met
     Ok(Renewals::new(store.clone(), numbers, billing, in_flight, config.policy(), Arc::clone(metrics)))
 }
 
-/// The name that operators know this replica by: as configured, else process and machine.
-fn replica_name(config: &Config) -> String {
+/// The name that operators know this replica by: as configured, else its machine and port. It is the same after a restart, so that
+/// what a replica of this name left behind it finds again.
+fn replica_name(config: &Config, http: SocketAddr) -> String {
     if !config.instance.name.is_empty() {
         return config.instance.name.clone();
     }
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{}@{machine}", std::process::id())
+    format!("{machine}:{}", http.port())
 }
 
 fn bound(listener: &TcpListener) -> SocketAddr {
@@ -370,7 +371,8 @@ pub(crate) fn store_settings(config: &Config) -> StoreSettings {
 async fn watch_database(store: Store, readiness: Arc<Readiness>, stop: CancellationToken) {
     loop {
         let answer = tokio::time::timeout(PING_PATIENCE, store.ping()).await;
-        readiness.database_answers(matches!(answer, Ok(Ok(()))));
+        // Before PostgreSQL's clock was judged for the first time, deadlines have nothing to be held against.
+        readiness.database_answers(matches!(answer, Ok(Ok(()))) && store.clock().is_known());
         tokio::select! {
             () = tokio::time::sleep(PING_EVERY) => {}
             () = stop.cancelled() => return,

@@ -24,6 +24,15 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// A connection over which nothing came for so long is made anew: it may be dead and nobody have said so.
 const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// It was lost.
+    Lost,
+    /// Nothing came for long; it is made anew at once.
+    Silent,
+}
+
 /// Hears of expired timers.
 #[derive(Clone, Debug)]
 pub struct Expiries {
@@ -50,7 +59,11 @@ impl Expiries {
 
     async fn connect_and_hear(&self, wake: &Notify) {
         loop {
-            if let Err(error) = self.hear(wake).await {
+            let heard = self.hear(wake).await;
+            if matches!(heard, Ok(Ended::Silent)) {
+                continue;
+            }
+            if let Err(error) = heard {
                 tracing::debug!(%error, "notices of expired timers are not heard");
             }
             self.metrics.expiry_notices_heard.set(0);
@@ -58,7 +71,7 @@ impl Expiries {
         }
     }
 
-    async fn hear(&self, wake: &Notify) -> Result<(), LinkError> {
+    async fn hear(&self, wake: &Notify) -> Result<Ended, LinkError> {
         let late = |_| LinkError::Late(CONNECT_LIMIT);
         let subscribed = timeout(CONNECT_LIMIT, async {
             self.switch_on().await;
@@ -67,16 +80,22 @@ impl Expiries {
             Ok::<_, RedisError>(notices)
         });
         let notices = subscribed.await.map_err(late)?.map_err(LinkError::Refused)?;
-        self.metrics.expiry_notices_heard.set(1);
-        tracing::info!("notices of expired timers are heard");
+        if self.metrics.expiry_notices_heard.set(1) == 0 {
+            tracing::info!("notices of expired timers are heard");
+        }
         // What ran out while nobody listened is found by looking.
         wake.notify_one();
         let mut notices = notices.into_on_message();
-        while let Ok(Some(_)) = timeout(SILENCE_LIMIT, notices.next()).await {
-            self.metrics.expiry_notices.inc();
-            wake.notify_one();
+        loop {
+            match timeout(SILENCE_LIMIT, notices.next()).await {
+                Ok(Some(_)) => {
+                    self.metrics.expiry_notices.inc();
+                    wake.notify_one();
+                }
+                Ok(None) => return Ok(Ended::Lost),
+                Err(_) => return Ok(Ended::Silent),
+            }
         }
-        Ok(())
     }
 
     /// Lets Redis tell of keys that expire. Where it does not let us, somebody may have switched it on for us.

@@ -168,7 +168,7 @@ impl DatabaseClock {
     /// Like [`DatabaseClock::new`], with these clocks for the machine's.
     #[must_use]
     pub fn with_clocks(tolerance: Tolerance, clocks: Clocks) -> Self {
-        Self { clocks, tolerance, state: Mutex::new(State { anchor: None, trusted: true }) }
+        Self { clocks, tolerance, state: Mutex::new(State { anchor: None, trusted: false }) }
     }
 
     /// What the machine's clocks show.
@@ -177,8 +177,14 @@ impl DatabaseClock {
         (self.clocks)()
     }
 
-    /// Whether what rests on deadlines may be swept: the last told moment was within the tolerance of every witness. Before the
-    /// first is told there is nothing against it, and [`DatabaseClock::vouched`] holds it against this machine's clock.
+    /// Whether PostgreSQL's clock was judged at all: before, there is nothing but this machine's to hold it against.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.state().anchor.is_some()
+    }
+
+    /// Whether what rests on deadlines may be swept: the last told moment was within the tolerance of every witness. Not before
+    /// the first is told.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.state().trusted

@@ -80,9 +80,9 @@ impl ClockWatch {
         let told = Told { asked, answered: clock.moments(), said, high_water };
         let judgement = clock.judge(&told);
         self.metrics.clock_skew_seconds.set(judgement.skew.as_secs_f64());
-        self.metrics.clock_trusted.set(i64::from(judgement.verdict != Verdict::Untrusted));
+        self.metrics.clock_trusted.set(i64::from(clock.is_trusted()));
         self.tell(&judgement, &clock).await?;
-        if judgement.verdict == Verdict::Well {
+        if judgement.verdict == Verdict::Well && clock.is_trusted() {
             self.mark(said).await?;
         }
         Ok(())

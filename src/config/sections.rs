@@ -413,7 +413,7 @@ section! {
     /// What the service does by itself.
     "jobs" => Jobs {
         /// How long a replica that fell silent stays the one that runs a job.
-        leadership_ttl: Period = Period::from_secs(2),
+        leadership_ttl: Period = Period::from_secs(3),
         /// How many of the latest runs of a job are kept.
         runs_kept: u32 = 50,
         /// When reservations are swept in any case (US-NUM-010), as cron writes it, UTC.
@@ -436,7 +436,7 @@ section! {
 section! {
     /// This replica.
     "instance" => Instance {
-        /// The name that operators know it by; process and machine where it is absent.
+        /// The name that operators know it by; machine and port where it is absent.
         name: String = String::new(),
     }
 }

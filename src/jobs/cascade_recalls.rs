@@ -48,6 +48,15 @@ struct Done {
     finished: usize,
 }
 
+/// How far a run has come with one cascade since it last began at its beginning.
+#[derive(Debug, Default)]
+struct Walk {
+    /// The last identifier that was looked at.
+    after: String,
+    /// How many were taken.
+    taken: usize,
+}
+
 impl Done {
     fn counts(self) -> Value {
         json!({ "taken": self.taken, "finished": self.finished })
@@ -61,31 +70,25 @@ impl CascadeRecalls {
         Self { store, numbers, alerts, schedule: schedule.to_owned() }
     }
 
-    /// A batch of one cascade; `true` where that changed something. `after` is how far this run has come with it.
-    async fn walk(
-        &self,
-        run: &Run,
-        cascade: &Cascade,
-        after: &mut String,
-        done: &mut Done,
-    ) -> Result<bool, StoreError> {
-        let Some(batch) = self.store.cascade_batch(cascade, after, BATCH).await? else {
-            if !after.is_empty() {
+    /// A batch of one cascade; `true` where that changed something.
+    async fn walk(&self, run: &Run, cascade: &Cascade, walk: &mut Walk, done: &mut Done) -> Result<bool, StoreError> {
+        let Some(batch) = self.store.cascade_batch(cascade, &walk.after, BATCH).await? else {
+            if !walk.after.is_empty() {
                 // What moved while it was walked by is found from the beginning.
-                after.clear();
-                return Ok(true);
+                return Ok(std::mem::take(walk).taken > 0);
             }
             let finished = self.store.finish_cascade(cascade).await?;
             done.finished += usize::from(finished);
             return Ok(finished);
         };
         if let Some((_, last)) = batch.numbers.last() {
-            last.identifier.key().clone_into(after);
+            last.identifier.key().clone_into(&mut walk.after);
         }
         let suspended = Suspended { tenant: &cascade.tenant, revision: batch.revision, ticket: &cascade.ticket };
         let origin = Origin { actor: COMPLIANCE.to_owned(), request_id: cascade.event_id.clone() };
         let taken = self.numbers.take_back(&run.role(), suspended, &batch.numbers, &origin).await?;
         done.taken += taken;
+        walk.taken += taken;
         Ok(taken > 0)
     }
 
@@ -135,7 +138,7 @@ impl Job for CascadeRecalls {
 
     async fn run(&self, run: &Run) -> Result<Value, JobError> {
         let (mut done, mut stuck) = (Done::default(), 0);
-        let mut walks: HashMap<Uuid, String> = HashMap::new();
+        let mut walks: HashMap<Uuid, Walk> = HashMap::new();
         self.tell_of_those_that_wait(run).await?;
         while run.may_go_on() {
             let running = self.store.unfinished_cascades(CascadeState::Running, SIDE_BY_SIDE).await?;
@@ -145,8 +148,8 @@ impl Job for CascadeRecalls {
             let mut moved = false;
             for cascade in &running {
                 if run.may_go_on() {
-                    let after = walks.entry(cascade.cascade_id).or_default();
-                    moved |= self.walk(run, cascade, after, &mut done).await?;
+                    let walk = walks.entry(cascade.cascade_id).or_default();
+                    moved |= self.walk(run, cascade, walk, &mut done).await?;
                 }
             }
             stuck = if moved { 0 } else { stuck + 1 };

@@ -16,13 +16,20 @@ pub const NAME: &str = "renew_leases";
 pub struct RenewLeases {
     renewals: Renewals,
     schedule: String,
+    look_every: Duration,
 }
 
+/// How often it looks for renewals that came into sight since it looked last. Each look reads all leases in their window.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// The same where terms may be seconds.
+const LOOK_EVERY_FOR_SHORT_TERMS: Duration = Duration::from_secs(1);
+
 impl RenewLeases {
-    /// By this schedule at the latest.
+    /// By this schedule at the latest; `short_terms` as in the policy.
     #[must_use]
-    pub fn new(renewals: Renewals, schedule: &str) -> Self {
-        Self { renewals, schedule: schedule.to_owned() }
+    pub fn new(renewals: Renewals, short_terms: bool, schedule: &str) -> Self {
+        let look_every = if short_terms { LOOK_EVERY_FOR_SHORT_TERMS } else { LOOK_EVERY };
+        Self { renewals, schedule: schedule.to_owned(), look_every }
     }
 }
 
@@ -37,6 +44,10 @@ impl Job for RenewLeases {
 
     fn schedule(&self) -> &str {
         &self.schedule
+    }
+
+    fn look_every(&self) -> Duration {
+        self.look_every
     }
 
     async fn due_in(&self) -> Result<Option<Duration>, StoreError> {

@@ -34,6 +34,9 @@ const WATCH: Duration = Duration::from_millis(100);
 const RESIGN: Duration = Duration::from_secs(1);
 /// The longest pause after something failed.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// While this replica does not trust the clock it offers the role to others so often, and leaves it to them for so long.
+const HAND_OVER_EVERY: Duration = Duration::from_secs(30);
+const HAND_OVER_FOR: Duration = Duration::from_secs(2);
 /// Between two looks there is at least so much time, whatever is overdue.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -119,7 +122,9 @@ impl Runner {
                 return;
             }
         };
-        let desk = Desk { runner: &self, job: &job, cron, wake, stop };
+        // From the start, so that an alert sees that nobody holds it.
+        self.metrics.job_held.get_or_create(&JobLabel { job: job.name() }).set(0);
+        let desk = Desk { runner: &self, job: &job, cron, wake, stop, handed_over: Mutex::new(None) };
         let mut pauses = pauses(&job);
         while !desk.stop.is_cancelled() {
             match desk.serve_a_term().await {
@@ -149,6 +154,8 @@ struct Desk<'a, J> {
     cron: Cron,
     wake: Arc<Notify>,
     stop: CancellationToken,
+    /// When the role was last offered to replicas that trust the clock.
+    handed_over: Mutex<Option<BootInstant>>,
 }
 
 impl<J: Job> Desk<'_, J> {
@@ -166,6 +173,26 @@ impl<J: Job> Desk<'_, J> {
             self.resign(role).await;
         }
         outcome
+    }
+
+    /// Whether the job waits, because this replica does not trust the clock.
+    fn distrusts(&self) -> bool {
+        self.clock().is_some_and(|clock| !clock.is_trusted())
+    }
+
+    /// Whether to let the role go, so that a replica that trusts the clock may take it; where none does, it comes back.
+    fn hands_over(&self) -> bool {
+        let hands_over = self.distrusts() && !self.handed_over_since(HAND_OVER_EVERY);
+        if hands_over {
+            *self.handed_over.lock().unwrap_or_else(PoisonError::into_inner) = Some(BootInstant::now());
+        }
+        hands_over
+    }
+
+    /// Whether the role was offered to others within so long.
+    fn handed_over_since(&self, length: Duration) -> bool {
+        let handed_over = *self.handed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        handed_over.is_some_and(|at| at.elapsed() < length)
     }
 
     /// What the job must wait for, where it rests on time.
@@ -190,6 +217,10 @@ impl<J: Job> Desk<'_, J> {
             if self.stop.is_cancelled() {
                 return Ok(None);
             }
+            if self.distrusts() && self.handed_over_since(HAND_OVER_FOR) {
+                self.pause(settings.leadership / 4).await;
+                continue;
+            }
             let acquired = store.acquire_leadership(self.job.role(), replica, settings.leadership).await?;
             if acquired.is_some() {
                 return Ok(acquired);
@@ -203,6 +234,7 @@ impl<J: Job> Desk<'_, J> {
         // A run by the deadline that leaves something overdue is not followed by the next at once.
         let mut left_overdue = false;
         let mut failures = pauses(self.job);
+        let mut known: Option<KnownDue> = None;
         loop {
             if self.stop.is_cancelled() {
                 return (Some(role), Ok(()));
@@ -214,17 +246,32 @@ impl<J: Job> Desk<'_, J> {
                 Err(error) => return (Some(role), Err(error)),
             };
             role = look.role.clone();
-            let due_in = match self.job.due_in().await {
-                Ok(due_in) => due_in,
-                Err(error) => return (Some(role), Err(error)),
+            if self.hands_over() {
+                tracing::warn!(
+                    job = self.job.name(),
+                    "the clock is not trusted here; another replica may take the job"
+                );
+                return (Some(role), Ok(()));
+            }
+            // The role is prolonged more often than some jobs need to ask what is due.
+            let due = match known.filter(|known| known.asked.elapsed() < self.job.look_every() && !known.is_due()) {
+                Some(known) => known,
+                None => match self.job.due_in().await {
+                    Ok(due_in) => KnownDue::now(due_in),
+                    Err(error) => return (Some(role), Err(error)),
+                },
             };
-            let waits = self.clock().is_some_and(|clock| !clock.is_trusted());
-            let due_now = due_in.is_some_and(|due_in| due_in.is_zero()) && !left_overdue && !waits;
+            known = Some(due);
+            let due_in = due.at.map(BootInstant::remaining);
+            let due_now = due_in.is_some_and(|due_in| due_in.is_zero()) && !left_overdue && !self.distrusts();
             let Some(trigger) = trigger(&look, due_now) else {
                 left_overdue = false;
-                self.wait(&look, due_in).await;
+                if self.wait(&look, due_in).await {
+                    known = None;
+                }
                 continue;
             };
+            known = None;
             let (still_held, outcome) = self.run(&look, trigger).await;
             role = still_held;
             left_overdue =
@@ -237,19 +284,20 @@ impl<J: Job> Desk<'_, J> {
         }
     }
 
-    /// Waits until something is due as far as is known, or it is time to look again.
-    async fn wait(&self, look: &JobLook, due_in: Option<Duration>) {
+    /// Waits until something is due as far as is known, or it is time to look again; `true` when it was woken.
+    async fn wait(&self, look: &JobLook, due_in: Option<Duration>) -> bool {
         let scheduled = Duration::try_from(look.next_run.duration_since(look.now)).unwrap_or_default();
         let due_in = due_in.filter(|due_in| !due_in.is_zero()).unwrap_or(Duration::MAX);
         let longest = self.job.look_every().min(self.runner.settings.leadership / 3);
-        self.pause(longest.min(scheduled).min(due_in).max(LOOK_AGAIN)).await;
+        self.pause(longest.min(scheduled).min(due_in).max(LOOK_AGAIN)).await
     }
 
-    async fn pause(&self, length: Duration) {
+    /// A pause that a wake-up ends; `true` when it did.
+    async fn pause(&self, length: Duration) -> bool {
         tokio::select! {
-            () = sleep(length) => {}
-            () = self.wake.notified() => {}
-            () = self.stop.cancelled() => {}
+            () = sleep(length) => false,
+            () = self.wake.notified() => true,
+            () = self.stop.cancelled() => false,
         }
     }
 
@@ -357,6 +405,24 @@ impl<J: Job> Desk<'_, J> {
             Ok(Err(error)) => tracing::debug!(job = self.job.name(), %error, "the role could not be resigned"),
             Err(_) => tracing::debug!(job = self.job.name(), "the role could not be resigned in time"),
         }
+    }
+}
+
+/// What was found out of what is due, and when.
+#[derive(Clone, Copy, Debug)]
+struct KnownDue {
+    asked: BootInstant,
+    at: Option<BootInstant>,
+}
+
+impl KnownDue {
+    fn now(due_in: Option<Duration>) -> Self {
+        let asked = BootInstant::now();
+        Self { asked, at: due_in.map(|due_in| asked.after(due_in)) }
+    }
+
+    fn is_due(self) -> bool {
+        self.at.is_some_and(|at| at.remaining().is_zero())
     }
 }
 

@@ -7,6 +7,7 @@ FROM (
            count(*) FILTER (WHERE j.type = 'numbering.reservation.released')::integer AS released
     FROM numbering.journal j
     WHERE j.actor = 'compliance'
+        AND j.data ->> 'tenantId' = (SELECT own.tenant_id FROM numbering.cascades own WHERE own.cascade_id = $1)
         AND j.request_id = (SELECT own.event_id FROM numbering.cascades own WHERE own.cascade_id = $1)
 ) AS taken
 WHERE c.cascade_id = $1 AND c.state IN ('AWAITING_CONFIRMATION', 'RUNNING')

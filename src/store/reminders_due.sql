@@ -1,6 +1,10 @@
 -- Leases in grace whose tenant is to be reminded of it now, with their numbers. $1 reminder interval in seconds; $2 and $3 the
--- end and the identifier of the last one seen, or NULL and ''; $4 the most rows.
-WITH moment AS MATERIALIZED (SELECT clock_timestamp() AS at),
+-- end and the identifier of the last one seen, or NULL and ''; $4 the most rows; $5 and $6 the moment that is expected, and by
+-- how many seconds PostgreSQL's clock may be off it.
+WITH moment AS MATERIALIZED (
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $5::timestamptz))::float8 <= $6::float8
+                THEN clock_timestamp() ELSE $5 END AS at
+),
 due AS MATERIALIZED (
     SELECT l.identifier, l.lease_id, l.effective_until
     FROM numbering.leases l

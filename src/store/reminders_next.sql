@@ -1,7 +1,11 @@
--- In how many seconds the next reminder of a grace is due; NULL where none is known to come. $1 reminder interval in seconds.
+-- In how many seconds the next reminder of a grace is due; NULL where none is known to come. $1 reminder interval in seconds;
+-- $2 and $3 the moment that is expected, and by how many seconds PostgreSQL's clock may be off it.
 --
 -- Leases in grace are few, and all of them are looked at; of the others, the one whose term ends first is in grace first.
-WITH moment AS MATERIALIZED (SELECT clock_timestamp() AS at)
+WITH moment AS MATERIALIZED (
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $2::timestamptz))::float8 <= $3::float8
+                THEN clock_timestamp() ELSE $2 END AS at
+)
 SELECT extract(epoch FROM least(
     (SELECT min(coalesce(l.reminded_at + make_interval(secs => $1::float8), l.effective_until))
      FROM moment m

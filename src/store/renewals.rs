@@ -11,6 +11,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::due::remaining;
@@ -80,8 +81,20 @@ impl Store {
     ) -> Result<Vec<DueRenewal>, StoreError> {
         let without = uuids(without);
         let (end, identifier) = place(after);
+        let expected = self.clock().expected();
         let rows = self
-            .query(include_str!("renewals_due.sql"), &[&window.as_secs_f64(), &without, &end, &identifier, &most])
+            .query(
+                include_str!("renewals_due.sql"),
+                &[
+                    &window.as_secs_f64(),
+                    &without,
+                    &end,
+                    &identifier,
+                    &most,
+                    &expected.now,
+                    &expected.tolerance_seconds,
+                ],
+            )
             .await?;
         rows.iter().map(due_renewal).collect()
     }
@@ -93,7 +106,13 @@ impl Store {
         without: &[LeaseId],
     ) -> Result<Option<Duration>, StoreError> {
         let without = uuids(without);
-        let row = self.query_opt(include_str!("renewals_next.sql"), &[&window.as_secs_f64(), &without]).await?;
+        let expected = self.clock().expected();
+        let row = self
+            .query_opt(
+                include_str!("renewals_next.sql"),
+                &[&window.as_secs_f64(), &without, &expected.now, &expected.tolerance_seconds],
+            )
+            .await?;
         seconds(row.as_ref())
     }
 
@@ -158,13 +177,22 @@ impl Store {
     ) -> Result<Vec<(Timestamp, Number)>, StoreError> {
         let (end, identifier) = place(after);
         let sql = include_str!("reminders_due.sql");
-        let rows = self.query(sql, &[&interval.as_secs_f64(), &end, &identifier, &most]).await?;
+        let expected = self.clock().expected();
+        let rows = self
+            .query(
+                sql,
+                &[&interval.as_secs_f64(), &end, &identifier, &most, &expected.now, &expected.tolerance_seconds],
+            )
+            .await?;
         rows.iter().map(|row| Reading::new(row, "a number in grace").dated_number()).collect()
     }
 
     /// How long until a tenant is to be reminded that a grace runs out.
     pub async fn next_reminder(&self, interval: SignedDuration) -> Result<Option<Duration>, StoreError> {
-        seconds(self.query_opt(include_str!("reminders_next.sql"), &[&interval.as_secs_f64()]).await?.as_ref())
+        let expected = self.clock().expected();
+        let parameters: [&(dyn ToSql + Sync); 3] =
+            [&interval.as_secs_f64(), &expected.now, &expected.tolerance_seconds];
+        seconds(self.query_opt(include_str!("reminders_next.sql"), &parameters).await?.as_ref())
     }
 }
 

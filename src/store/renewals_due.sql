@@ -1,7 +1,11 @@
 -- Leases whose renewal may be asked for, those that end first at the front: what a decision is taken on, the listed price,
 -- and what billing was asked before. $1 renewal window in seconds; $2 leases to leave out; $3 and $4 the end and the
--- identifier of the last one seen, or NULL and ''; $5 the most rows.
-WITH moment AS MATERIALIZED (SELECT clock_timestamp() AS at),
+-- identifier of the last one seen, or NULL and ''; $5 the most rows; $6 and $7 the moment that is expected, and by how many
+-- seconds PostgreSQL's clock may be off it.
+WITH moment AS MATERIALIZED (
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $6::timestamptz))::float8 <= $7::float8
+                THEN clock_timestamp() ELSE $6 END AS at
+),
 due AS MATERIALIZED (
     SELECT l.identifier, l.lease_id, l.effective_until
     FROM numbering.leases l

@@ -1,9 +1,13 @@
 -- In how many seconds the next renewal may be asked for; NULL where none is known to come. $1 renewal window in seconds;
--- $2 leases to leave out.
+-- $2 leases to leave out; $3 and $4 the moment that is expected, and by how many seconds PostgreSQL's clock may be off it.
 --
 -- Those within their window wait for their term to begin or for the next attempt, so all of them are looked at; of the
 -- others, the one that ends first enters its window first.
-WITH moment AS MATERIALIZED (SELECT clock_timestamp() AS at, make_interval(secs => $1::float8) AS renewal_window)
+WITH moment AS MATERIALIZED (
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $3::timestamptz))::float8 <= $4::float8
+                THEN clock_timestamp() ELSE $3 END AS at,
+           make_interval(secs => $1::float8) AS renewal_window
+)
 SELECT extract(epoch FROM least(
     (SELECT min(greatest(l.effective_until - m.renewal_window, l.effective_from, l.renewal_retry_at))
      FROM moment m

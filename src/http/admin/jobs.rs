@@ -149,7 +149,7 @@ pub async fn run_job(
     }
     command
         .once(&state, &body.sha256, async |claim| {
-            let request = state.store.request_job(&job).await?.ok_or_else(no_such_job)?;
+            let request = requested(&state, &job).await?;
             state.wakes.wake(&job);
             let status = if ended(&state, &job, request).await? { StatusCode::OK } else { StatusCode::ACCEPTED };
             let shown = state.store.jobs(Some(&job), RUNS_SHOWN).await?.pop().ok_or_else(no_such_job)?;
@@ -164,6 +164,20 @@ pub async fn run_job(
 
 fn no_such_job() -> ApiError {
     ApiError::not_found("there is no job of that name")
+}
+
+/// Asks for the run. A job is not known to PostgreSQL before a replica has come round to it for the first time.
+async fn requested(state: &AppState, job: &str) -> Result<i64, ApiError> {
+    let give_up_at = Instant::now() + RUN_PATIENCE;
+    loop {
+        if let Some(request) = state.store.request_job(job).await? {
+            return Ok(request);
+        }
+        if Instant::now() >= give_up_at {
+            return Err(ApiError::unavailable("no replica runs jobs yet: try again shortly", "the job has no row"));
+        }
+        sleep(RUN_LOOK).await;
+    }
 }
 
 async fn ended(state: &AppState, job: &str, request: i64) -> Result<bool, ApiError> {
