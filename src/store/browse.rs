@@ -1,6 +1,11 @@
 //! The available pool, as a tenant browses it (US-NUM-014).
+//!
+//! What must stay true: a page looks at [`LOOKED_AT_MOST`] numbers at most, whatever is searched for and however large the
+//! pool is. Where that is not enough to fill it, it is short, and the next one goes on from there.
 
+use numbering_domain::pattern::Pattern;
 use numbering_domain::{IdentifierClass, OperatorId, Price, TenantId};
+use tokio_postgres::Row;
 
 use super::rows::Reading;
 use super::{Store, StoreError};
@@ -16,6 +21,8 @@ pub struct BrowseFilter {
     pub prefix: String,
     /// Only those that are, or are not, eligible for a vanity lease.
     pub vanity: Option<bool>,
+    /// Only those that this finds.
+    pub pattern: Option<Pattern>,
 }
 
 /// A number on offer.
@@ -35,8 +42,23 @@ pub struct Offered {
     pub price: Price,
 }
 
+/// A page of the pool.
+#[derive(Clone, Debug)]
+pub struct Browsed {
+    /// The numbers.
+    pub offered: Vec<Offered>,
+    /// Where the next page goes on; `None` on the last.
+    pub resume_after: Option<String>,
+}
+
 /// Sorts after every identifier, all of which are ASCII.
 const AFTER_EVERY_IDENTIFIER: &str = "\u{7f}";
+/// The most numbers that one page looks at.
+const LOOKED_AT_MOST: i64 = 50_000;
+/// How many are looked at first by a search that leaves most out; each further stretch is longer.
+const FIRST_STRETCH: i64 = 1_000;
+/// How much longer.
+const LONGER: i64 = 4;
 
 impl Store {
     /// The numbers that `tenant` may take now, after the key `after`, at most `most`.
@@ -46,30 +68,128 @@ impl Store {
         tenant: Option<&TenantId>,
         never_leasable: &[String],
         after: &str,
-        most: i64,
-    ) -> Result<Vec<Offered>, StoreError> {
-        let beyond = format!("{}{AFTER_EVERY_IDENTIFIER}", filter.prefix);
+        most: usize,
+    ) -> Result<Browsed, StoreError> {
+        let range = Range::of(filter);
+        let mut browsed = Browsed { offered: Vec::with_capacity(most), resume_after: None };
+        let mut after = after.to_owned();
+        let mut budget = LOOKED_AT_MOST;
+        // Without a pattern all that are looked at are offered; one more tells whether there is a next page.
+        let one_more = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
+        let mut length = if range.like.is_some() { FIRST_STRETCH } else { one_more };
+        while range.holds_something() {
+            let stretch = self.stretch(&range, filter, tenant, never_leasable, &after, length).await?;
+            for offered in stretch.offered {
+                if browsed.offered.len() == most {
+                    browsed.resume_after = browsed.offered.last().map(|last: &Offered| last.key.clone());
+                    return Ok(browsed);
+                }
+                browsed.offered.push(offered);
+            }
+            budget -= stretch.looked_at;
+            let Some(last) = stretch.last.filter(|_| stretch.looked_at == length) else { break };
+            if budget <= 0 {
+                browsed.resume_after = Some(last);
+                break;
+            }
+            after = last;
+            length = (length * LONGER).min(budget);
+        }
+        Ok(browsed)
+    }
+
+    async fn stretch(
+        &self,
+        range: &Range,
+        filter: &BrowseFilter,
+        tenant: Option<&TenantId>,
+        never_leasable: &[String],
+        after: &str,
+        length: i64,
+    ) -> Result<Stretch, StoreError> {
         let operator = filter.operator.as_ref().map(OperatorId::as_str);
         let tenant = tenant.map(TenantId::as_str);
-        let class = filter.class.map(IdentifierClass::as_str);
+        let eligibilities = filter.vanity.map_or(vec![false, true], |eligible| vec![eligible]);
         let rows = self
             .query(
                 include_str!("browse.sql"),
-                &[&class, &after, &filter.prefix, &beyond, &operator, &filter.vanity, &tenant, &never_leasable, &most],
+                &[
+                    &range.classes,
+                    &eligibilities,
+                    &operator,
+                    &after,
+                    &range.from,
+                    &range.before,
+                    &tenant,
+                    &never_leasable,
+                    &length,
+                    &range.like,
+                ],
             )
             .await?;
-        rows.iter()
-            .map(|row| {
-                let reading = Reading::new(row, "the available pool");
-                Ok(Offered {
-                    key: reading.get("identifier")?,
-                    shown: reading.get("shown")?,
-                    class: reading.class()?,
-                    operator: reading.operator("operator_id")?,
-                    vanity_eligible: reading.get("vanity_eligible")?,
-                    price: reading.price("list_amount", "list_currency", "list_per")?,
-                })
-            })
-            .collect()
+        let mut stretch = Stretch::default();
+        for row in &rows {
+            stretch.looked_at = row.try_get("looked_at")?;
+            stretch.last = Some(row.try_get("identifier")?);
+            if row.try_get("matches")? {
+                stretch.offered.push(offered(row)?);
+            }
+        }
+        Ok(stretch)
     }
+}
+
+/// A part of the pool that was looked at.
+#[derive(Debug, Default)]
+struct Stretch {
+    offered: Vec<Offered>,
+    looked_at: i64,
+    last: Option<String>,
+}
+
+/// What the filters mean for the order of identifiers.
+struct Range {
+    classes: Vec<&'static str>,
+    from: String,
+    before: String,
+    like: Option<String>,
+}
+
+impl Range {
+    fn of(filter: &BrowseFilter) -> Self {
+        let classes: Vec<IdentifierClass> = match (filter.class, &filter.operator) {
+            // Only mobile numbers come from an operator.
+            (None, Some(_)) => vec![IdentifierClass::Msisdn],
+            (Some(class), Some(_)) if class != IdentifierClass::Msisdn => Vec::new(),
+            (Some(class), _) => vec![class],
+            (None, None) => IdentifierClass::ALL.to_vec(),
+        };
+        let searched = filter.pattern.as_ref().map_or("", Pattern::prefix);
+        let (shorter, longer) =
+            if searched.len() < filter.prefix.len() { (searched, filter.prefix.as_str()) } else { (filter.prefix.as_str(), searched) };
+        let agree = longer.starts_with(shorter);
+        Self {
+            classes: if agree { classes.into_iter().map(IdentifierClass::as_str).collect() } else { Vec::new() },
+            from: longer.to_owned(),
+            before: format!("{longer}{AFTER_EVERY_IDENTIFIER}"),
+            // What is nothing but a prefix needs no second look.
+            like: filter.pattern.as_ref().filter(|pattern| pattern.as_str() != format!("{searched}*")).map(Pattern::like),
+        }
+    }
+
+    fn holds_something(&self) -> bool {
+        !self.classes.is_empty()
+    }
+}
+
+fn offered(row: &Row) -> Result<Offered, StoreError> {
+    let reading = Reading::new(row, "the available pool");
+    Ok(Offered {
+        key: reading.get("identifier")?,
+        shown: reading.get("shown")?,
+        class: reading.class()?,
+        operator: reading.operator("operator_id")?,
+        vanity_eligible: reading.get("vanity_eligible")?,
+        price: reading.price("list_amount", "list_currency", "list_per")?,
+    })
 }

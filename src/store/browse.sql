@@ -1,26 +1,92 @@
--- What a tenant may take now, by identifier.
--- $1 class or NULL; $2 after this identifier; $3 and $4 the half-open range of identifiers that a prefix means; $5 operator or
--- NULL; $6 vanity or NULL; $7 the tenant or NULL; $8 identifiers that are never leased; $9 the most rows.
+-- A stretch of what a tenant may take now, in the order of identifiers.
+--
+-- $1 classes; $2 eligibilities for vanity; $3 operator or NULL for all; $4 after this identifier; $5 and $6 the half-open range
+-- of identifiers; $7 the tenant or NULL; $8 identifiers that are never leased; $9 how many numbers to look at; $10 a LIKE
+-- pattern or NULL. Gives of those looked at the ones that match, and the last one of all, marked; `looked_at` says how many
+-- there were.
+--
+-- Each branch is one range of one index, so that nothing is read to be left out but what is not offered yet, or barred. Time
+-- counts at use: what has run out and has not been written down is offered too; of that there is little at any time.
+WITH standing AS (
+    SELECT t.operator_allowlist AS allowed FROM numbering.tenants t WHERE t.tenant_id = $7
+),
+operators AS (
+    SELECT o.operator
+    FROM unnest(coalesce((SELECT s.allowed FROM standing s), ARRAY[$3::text])) AS o (operator)
+    WHERE $3 IS NULL OR o.operator = $3
+),
+restricted AS (
+    SELECT $3 IS NOT NULL OR EXISTS (SELECT FROM standing s WHERE s.allowed IS NOT NULL) AS to_operators
+),
+branches AS (
+    SELECT c.class, v.eligible, NULL AS operator
+    FROM unnest($1::text[]) AS c (class) CROSS JOIN unnest($2::boolean[]) AS v (eligible) CROSS JOIN restricted r
+    WHERE NOT (r.to_operators AND c.class = 'MSISDN')
+    UNION ALL
+    SELECT 'MSISDN', v.eligible, o.operator
+    FROM operators o CROSS JOIN unnest($2::boolean[]) AS v (eligible) CROSS JOIN restricted r
+    WHERE r.to_operators AND 'MSISDN' = ANY ($1)
+),
+overdue AS (
+    SELECT c.identifier FROM numbering.claims c
+    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= clock_timestamp()
+    UNION ALL
+    SELECT n.identifier FROM numbering.numbers n
+    WHERE n.state = 'QUARANTINE' AND n.deadline <= clock_timestamp()
+),
+pool AS (
+    SELECT n.*
+    FROM branches b
+    CROSS JOIN LATERAL (
+        (SELECT a.identifier, a.bars, a.valid_from FROM numbering.numbers a
+         WHERE b.operator IS NULL AND a.state = 'AVAILABLE' AND a.identifier_class = b.class
+            AND a.vanity_eligible = b.eligible AND a.identifier > $4 AND a.identifier >= $5 AND a.identifier < $6
+            AND (a.valid_from IS NULL OR a.valid_from <= clock_timestamp())
+            AND NOT EXISTS (
+                SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
+                WHERE bar.tenant = $7 AND bar.until > clock_timestamp())
+         ORDER BY a.identifier
+         LIMIT $9)
+        UNION ALL
+        (SELECT a.identifier, a.bars, a.valid_from FROM numbering.numbers a
+         WHERE b.operator IS NOT NULL AND a.state = 'AVAILABLE' AND a.operator_id = b.operator
+            AND a.vanity_eligible = b.eligible AND a.identifier > $4 AND a.identifier >= $5 AND a.identifier < $6
+            AND (a.valid_from IS NULL OR a.valid_from <= clock_timestamp())
+            AND NOT EXISTS (
+                SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
+                WHERE bar.tenant = $7 AND bar.until > clock_timestamp())
+         ORDER BY a.identifier
+         LIMIT $9)
+    ) AS n
+    UNION ALL
+    SELECT a.identifier, a.bars, a.valid_from
+    FROM overdue o
+    JOIN numbering.numbers a ON a.identifier = o.identifier
+    JOIN branches b ON b.class = a.identifier_class AND b.eligible = a.vanity_eligible
+        AND (b.operator IS NULL OR b.operator = a.operator_id)
+    WHERE a.state IN ('RESERVED', 'HELD', 'QUARANTINE') AND a.deadline <= clock_timestamp()
+        AND a.identifier > $4 AND a.identifier >= $5 AND a.identifier < $6
+        AND (a.valid_from IS NULL OR a.valid_from <= clock_timestamp())
+        AND NOT EXISTS (
+            SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
+            WHERE bar.tenant = $7 AND bar.until > clock_timestamp())
+),
+looked_at AS MATERIALIZED (
+    SELECT p.identifier, $10::text IS NULL OR p.identifier LIKE $10 AS matches
+    FROM pool p
+    WHERE p.identifier <> ALL ($8)
+    ORDER BY p.identifier
+    LIMIT $9
+),
+stretch AS (
+    SELECT count(*) AS looked_at, max(l.identifier) AS last FROM looked_at l
+)
 SELECT n.identifier, n.identifier_class, n.shown, n.operator_id, n.vanity_eligible,
-       p.amount::text AS list_amount, p.currency AS list_currency, p.per AS list_per
-FROM numbering.numbers n
-JOIN numbering.prices p ON p.identifier_class = n.identifier_class AND p.price_tier = n.price_tier
-WHERE ($1::text IS NULL OR n.identifier_class = $1)
-  AND n.identifier > $2
-  AND n.identifier >= $3
-  AND n.identifier < $4
-  AND ($5::text IS NULL OR n.operator_id = $5)
-  AND ($6::boolean IS NULL OR n.vanity_eligible = $6)
-  AND n.state IN ('AVAILABLE', 'RESERVED', 'HELD', 'QUARANTINE')
-  -- Time counts at use: what has run out is free, whether or not it has been written down.
-  AND (n.state = 'AVAILABLE' OR n.deadline <= clock_timestamp())
-  AND (n.valid_from IS NULL OR n.valid_from <= clock_timestamp())
-  AND n.identifier <> ALL ($8)
-  AND NOT EXISTS (
-      SELECT FROM jsonb_to_recordset(n.bars) AS bar (tenant text, until timestamptz)
-      WHERE bar.tenant = $7 AND bar.until > clock_timestamp())
-  AND ($7::text IS NULL OR n.operator_id IS NULL OR NOT EXISTS (
-      SELECT FROM numbering.tenants t
-      WHERE t.tenant_id = $7 AND t.operator_allowlist IS NOT NULL AND n.operator_id <> ALL (t.operator_allowlist)))
+       p.amount::text AS list_amount, p.currency AS list_currency, p.per AS list_per,
+       l.matches, stretch.looked_at
+FROM looked_at l
+CROSS JOIN stretch
+JOIN numbering.numbers n ON n.identifier = l.identifier
+LEFT JOIN numbering.prices p ON p.identifier_class = n.identifier_class AND p.price_tier = n.price_tier
+WHERE l.matches OR l.identifier = stretch.last
 ORDER BY n.identifier
-LIMIT $9

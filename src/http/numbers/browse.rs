@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::State;
-use numbering_domain::{IdentifierClass, OperatorId};
+use numbering_domain::{IdentifierClass, OperatorId, Pattern};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::AppState;
+use crate::http::code::Code;
 use crate::http::documented::problem_responses;
 use crate::http::extract::QueryParameters;
 use crate::http::guard::{Authorized, NumbersReadOrAdmin};
@@ -34,6 +35,10 @@ pub struct BrowseQuery {
     pub prefix: Option<String>,
     /// Only those that are, or are not, eligible for a vanity lease.
     pub vanity: Option<bool>,
+    /// Only those that it finds: `*` stands for any run of characters, `?` for one. A page of a search that finds little may
+    /// have fewer items than `limit`, or none, and still a `nextPage`.
+    #[param(example = "*777")]
+    pub pattern: Option<String>,
     /// 1 to 200, 50 by default.
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u32>,
@@ -73,7 +78,7 @@ impl From<Offered> for OfferedBody {
 
 problem_responses! {
     /// Refusals of a list.
-    BrowseProblems = [InvalidCursor];
+    BrowseProblems = [InvalidCursor, InvalidPattern];
 }
 
 /// The available pool, by identifier. The order is stable under concurrent changes.
@@ -99,12 +104,13 @@ pub async fn browse(
         filter.operator.as_ref().map_or("", OperatorId::as_str),
         &filter.prefix,
         vanity,
+        filter.pattern.as_ref().map_or("", Pattern::as_str),
     ];
     let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
     let after = paging.last.as_deref().unwrap_or_default();
     let never: Vec<String> = state.plan.never_leasable.iter().cloned().collect();
-    let offered = state.store.browse(&filter, tenant, &never, after, paging.rows_to_read()).await?;
-    Ok(Json(paging.page(offered, |offered| offered.key.clone()).map(OfferedBody::from)))
+    let browsed = state.store.browse(&filter, tenant, &never, after, paging.limit()).await?;
+    Ok(Json(paging.page_until(browsed.offered, browsed.resume_after.as_deref()).map(OfferedBody::from)))
 }
 
 fn filter(query: &BrowseQuery) -> Result<BrowseFilter, ApiError> {
@@ -122,7 +128,15 @@ fn filter(query: &BrowseQuery) -> Result<BrowseFilter, ApiError> {
         .map_err(|invalid| refused("operatorId", &format!("operatorId {invalid}")))?;
     let prefix = canonical_prefix(class, query.prefix.as_deref().unwrap_or_default())
         .ok_or_else(|| refused("prefix", "prefix must be the beginning of an identifier of this class"))?;
-    Ok(BrowseFilter { class, operator, prefix, vanity: query.vanity })
+    let pattern = query.pattern.as_deref().map(|text| pattern(class, text)).transpose()?;
+    Ok(BrowseFilter { class, operator, prefix, vanity: query.vanity, pattern })
+}
+
+/// In a query string `+` reads as a space, so a space at the beginning stands for it here.
+fn pattern(class: Option<IdentifierClass>, text: &str) -> Result<Pattern, ApiError> {
+    let meant = text.strip_prefix(' ').map_or_else(|| text.to_owned(), |rest| format!("+{rest}"));
+    Pattern::parse(&meant, class)
+        .map_err(|invalid| ApiError::new(Code::InvalidPattern, invalid.to_string()).with("parameter", "pattern"))
 }
 
 /// The prefix as canonical keys begin, by its own shape where no class is named. In a query string `+` reads as a space, so a space stands for it here.
