@@ -4,5 +4,5 @@ SELECT coalesce((SELECT sum(t.used_reservations + t.used_holds) FROM numbering.t
        coalesce(extract(epoch FROM clock_timestamp() - overdue.since), 0)::float8 AS overdue_seconds
 FROM (
     SELECT count(*) AS claims, min(c.deadline) AS since FROM numbering.claims c
-    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= clock_timestamp()
+    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= (SELECT clock_timestamp())
 ) AS overdue

@@ -1,8 +1,10 @@
 -- Reservations and holds whose time is over, the longest overdue first. $1 the most rows.
+--
+-- The clock is asked once, in a subquery: only then is it a condition of the index, and not of every entry that it has.
 SELECT clock_timestamp() AS now, n.*
 FROM (
     SELECT c.identifier FROM numbering.claims c
-    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= clock_timestamp()
+    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= (SELECT clock_timestamp())
     ORDER BY c.deadline, c.identifier
     LIMIT $1
 ) AS due

@@ -3,6 +3,6 @@
 SELECT clock_timestamp() AS now, n.*
 FROM numbering.claims c
 JOIN numbering.number_with_lease n ON n.identifier = c.identifier
-WHERE c.tenant_id = $1 AND c.deadline <= clock_timestamp()
+WHERE c.tenant_id = $1 AND c.deadline <= (SELECT clock_timestamp())
 ORDER BY n.identifier
 LIMIT $2

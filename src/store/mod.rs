@@ -133,12 +133,13 @@ impl Store {
     pub fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
         let mut config: tokio_postgres::Config =
             settings.url.parse().map_err(|error: tokio_postgres::Error| StoreError::Settings(error.to_string()))?;
+        // Statements here are short. Compiling one takes a second and more, once estimates have grown with the inventory.
         config
             .application_name("numbering")
             .connect_timeout(settings.connect_timeout)
             .tcp_user_timeout(settings.statement_timeout + settings.connect_timeout)
             .options(format!(
-                "-c lock_timeout={} -c statement_timeout={} -c idle_in_transaction_session_timeout={} -c search_path=numbering",
+                "-c lock_timeout={} -c statement_timeout={} -c idle_in_transaction_session_timeout={} -c search_path=numbering -c jit=off",
                 settings.lock_timeout.as_millis(),
                 settings.statement_timeout.as_millis(),
                 settings.statement_timeout.as_millis(),

@@ -2,6 +2,6 @@
 SELECT clock_timestamp() AS now, n.*
 FROM numbering.claims c
 JOIN numbering.number_with_lease n ON n.identifier = c.identifier
-WHERE c.tenant_id = $1 AND c.identifier > $2 AND c.state = ANY ($3) AND c.deadline > clock_timestamp()
+WHERE c.tenant_id = $1 AND c.identifier > $2 AND c.state = ANY ($3) AND c.deadline > (SELECT clock_timestamp())
 ORDER BY c.identifier
 LIMIT $4

@@ -15,6 +15,6 @@ CROSS JOIN LATERAL (
                AS short_code,
            count(*) FILTER (WHERE c.state IN ('LEASED', 'SUSPENDED') AND n.identifier_class = 'ALPHA')::integer AS alpha
     FROM numbering.claims c JOIN numbering.numbers n ON n.identifier = c.identifier
-    WHERE c.tenant_id = t.tenant_id AND c.deadline <= clock_timestamp()
+    WHERE c.tenant_id = t.tenant_id AND c.deadline <= (SELECT clock_timestamp())
 ) AS ended
 WHERE t.tenant_id = $1
