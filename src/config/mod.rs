@@ -17,7 +17,7 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Cache, Database, Grpc, Http, Idempotency, Import, Instance, Jobs, Log, LogFormat, Nats,
+    Auth, Browse, Cache, Database, Grpc, Http, Idempotency, Import, Instance, Jobs, Log, LogFormat, Nats,
     NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
@@ -54,6 +54,8 @@ pub struct Config {
     pub policy: PolicySettings,
     /// `policy.quarantine`.
     pub quarantine: Quarantine,
+    /// How often a tenant may browse.
+    pub browse: Browse,
     /// What is kept outside PostgreSQL.
     pub cache: Cache,
     /// Imports of number blocks.
@@ -98,6 +100,7 @@ impl Config {
             numbering_plan: NumberingPlanSettings::take(sources),
             policy: PolicySettings::take(sources),
             quarantine: Quarantine::take(sources),
+            browse: Browse::take(sources),
             cache: Cache::take(sources),
             import: Import::take(sources),
             idempotency: Idempotency::take(sources),
@@ -172,6 +175,7 @@ impl Config {
             ("policy.renewal_window", self.policy.renewal_window),
             ("policy.renewal_retry", self.policy.renewal_retry),
             ("policy.reminder_interval", self.policy.reminder_interval),
+            ("browse.rate_window", self.browse.rate_window),
             ("cache.snapshot_ttl", self.cache.snapshot_ttl),
             ("import.timeout", self.import.timeout),
             ("idempotency.keep", self.idempotency.keep),
@@ -197,6 +201,8 @@ impl Config {
             ("outbox.batch", self.outbox.batch == 0),
             ("outbox.in_flight", self.outbox.in_flight == 0),
             ("jobs.runs_kept", self.jobs.runs_kept == 0),
+            ("browse.rate_limit", self.browse.rate_limit == 0),
+            ("browse.rate_limit_without_redis", self.browse.rate_limit_without_redis == 0),
         ] {
             if zero {
                 sources.fault(path, "must be at least 1".to_owned());

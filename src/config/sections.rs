@@ -321,6 +321,18 @@ section! {
 }
 
 section! {
+    /// How often a tenant may browse the pool (US-NUM-014).
+    "browse" => Browse {
+        /// How many requests a tenant may make in each window, over all replicas.
+        rate_limit: u32 = 60,
+        /// How many of each replica while Redis is away.
+        rate_limit_without_redis: u32 = 20,
+        /// The window.
+        rate_window: Period = Period::from_mins(1),
+    }
+}
+
+section! {
     /// What is kept outside PostgreSQL.
     "cache" => Cache {
         /// How long a lease snapshot is kept (US-NUM-002).

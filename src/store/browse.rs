@@ -54,7 +54,7 @@ pub struct Browsed {
 /// Sorts after every identifier, all of which are ASCII.
 const AFTER_EVERY_IDENTIFIER: &str = "\u{7f}";
 /// The most numbers that one page looks at.
-const LOOKED_AT_MOST: i64 = 50_000;
+const LOOKED_AT_MOST: i64 = 25_000;
 /// How many are looked at first by a search that leaves most out; each further stretch is longer.
 const FIRST_STRETCH: i64 = 1_000;
 /// How much longer.
@@ -165,15 +165,22 @@ impl Range {
             (None, None) => IdentifierClass::ALL.to_vec(),
         };
         let searched = filter.pattern.as_ref().map_or("", Pattern::prefix);
-        let (shorter, longer) =
-            if searched.len() < filter.prefix.len() { (searched, filter.prefix.as_str()) } else { (filter.prefix.as_str(), searched) };
+        let (shorter, longer) = if searched.len() < filter.prefix.len() {
+            (searched, filter.prefix.as_str())
+        } else {
+            (filter.prefix.as_str(), searched)
+        };
         let agree = longer.starts_with(shorter);
         Self {
             classes: if agree { classes.into_iter().map(IdentifierClass::as_str).collect() } else { Vec::new() },
             from: longer.to_owned(),
             before: format!("{longer}{AFTER_EVERY_IDENTIFIER}"),
             // What is nothing but a prefix needs no second look.
-            like: filter.pattern.as_ref().filter(|pattern| pattern.as_str() != format!("{searched}*")).map(Pattern::like),
+            like: filter
+                .pattern
+                .as_ref()
+                .filter(|pattern| pattern.as_str() != format!("{searched}*"))
+                .map(Pattern::like),
         }
     }
 

@@ -29,10 +29,10 @@ branches AS (
 ),
 overdue AS (
     SELECT c.identifier FROM numbering.claims c
-    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= clock_timestamp()
+    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= (SELECT clock_timestamp())
     UNION ALL
     SELECT n.identifier FROM numbering.numbers n
-    WHERE n.state = 'QUARANTINE' AND n.deadline <= clock_timestamp()
+    WHERE n.state = 'QUARANTINE' AND n.deadline <= (SELECT clock_timestamp())
 ),
 pool AS (
     SELECT n.*
@@ -41,20 +41,20 @@ pool AS (
         (SELECT a.identifier, a.bars, a.valid_from FROM numbering.numbers a
          WHERE b.operator IS NULL AND a.state = 'AVAILABLE' AND a.identifier_class = b.class
             AND a.vanity_eligible = b.eligible AND a.identifier > $4 AND a.identifier >= $5 AND a.identifier < $6
-            AND (a.valid_from IS NULL OR a.valid_from <= clock_timestamp())
-            AND NOT EXISTS (
+            AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
+            AND (a.bars = '[]' OR NOT EXISTS (
                 SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
-                WHERE bar.tenant = $7 AND bar.until > clock_timestamp())
+                WHERE bar.tenant = $7 AND bar.until > (SELECT clock_timestamp())))
          ORDER BY a.identifier
          LIMIT $9)
         UNION ALL
         (SELECT a.identifier, a.bars, a.valid_from FROM numbering.numbers a
          WHERE b.operator IS NOT NULL AND a.state = 'AVAILABLE' AND a.operator_id = b.operator
             AND a.vanity_eligible = b.eligible AND a.identifier > $4 AND a.identifier >= $5 AND a.identifier < $6
-            AND (a.valid_from IS NULL OR a.valid_from <= clock_timestamp())
-            AND NOT EXISTS (
+            AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
+            AND (a.bars = '[]' OR NOT EXISTS (
                 SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
-                WHERE bar.tenant = $7 AND bar.until > clock_timestamp())
+                WHERE bar.tenant = $7 AND bar.until > (SELECT clock_timestamp())))
          ORDER BY a.identifier
          LIMIT $9)
     ) AS n
@@ -64,12 +64,12 @@ pool AS (
     JOIN numbering.numbers a ON a.identifier = o.identifier
     JOIN branches b ON b.class = a.identifier_class AND b.eligible = a.vanity_eligible
         AND (b.operator IS NULL OR b.operator = a.operator_id)
-    WHERE a.state IN ('RESERVED', 'HELD', 'QUARANTINE') AND a.deadline <= clock_timestamp()
+    WHERE a.state IN ('RESERVED', 'HELD', 'QUARANTINE') AND a.deadline <= (SELECT clock_timestamp())
         AND a.identifier > $4 AND a.identifier >= $5 AND a.identifier < $6
-        AND (a.valid_from IS NULL OR a.valid_from <= clock_timestamp())
-        AND NOT EXISTS (
+        AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
+        AND (a.bars = '[]' OR NOT EXISTS (
             SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
-            WHERE bar.tenant = $7 AND bar.until > clock_timestamp())
+            WHERE bar.tenant = $7 AND bar.until > (SELECT clock_timestamp())))
 ),
 looked_at AS MATERIALIZED (
     SELECT p.identifier, $10::text IS NULL OR p.identifier LIKE $10 AS matches

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod browse;
 mod concurrency;
 mod development;
 mod expiry;

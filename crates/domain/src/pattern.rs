@@ -137,7 +137,11 @@ mod tests {
             ("?", MSISDN, "+?", "+", "+_"),
         ] {
             let pattern = Pattern::parse(text, class).unwrap();
-            assert_eq!((pattern.as_str(), pattern.prefix(), pattern.like().as_str()), (canonical, prefix, like), "{text}");
+            assert_eq!(
+                (pattern.as_str(), pattern.prefix(), pattern.like().as_str()),
+                (canonical, prefix, like),
+                "{text}"
+            );
         }
         for (text, class, why) in [
             ("", ALPHA, InvalidPattern::Length),

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use numbering_domain::{IdentifierClass, OperatorId, Pattern};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -10,9 +11,10 @@ use crate::http::AppState;
 use crate::http::code::Code;
 use crate::http::documented::problem_responses;
 use crate::http::extract::QueryParameters;
-use crate::http::guard::{Authorized, NumbersReadOrAdmin};
+use crate::http::guard::NumbersReadOrAdmin;
 use crate::http::paging::{DEFAULT_LIMIT, Paging};
 use crate::http::problem::ApiError;
+use crate::http::rate::Browsing;
 use crate::http::shapes::{Page, PriceBody};
 use crate::store::browse::{BrowseFilter, Offered};
 
@@ -78,7 +80,7 @@ impl From<Offered> for OfferedBody {
 
 problem_responses! {
     /// Refusals of a list.
-    BrowseProblems = [InvalidCursor, InvalidPattern];
+    BrowseProblems = [InvalidCursor, InvalidPattern, RateLimited];
 }
 
 /// The available pool, by identifier. The order is stable under concurrent changes.
@@ -91,10 +93,10 @@ problem_responses! {
 )]
 pub async fn browse(
     State(state): State<AppState>,
-    authorized: Authorized<NumbersReadOrAdmin>,
+    browsing: Browsing<NumbersReadOrAdmin>,
     QueryParameters(query): QueryParameters<BrowseQuery>,
-) -> Result<Json<Page<OfferedBody>>, ApiError> {
-    let tenant = authorized.caller.tenant.as_ref();
+) -> Result<(HeaderMap, Json<Page<OfferedBody>>), ApiError> {
+    let tenant = browsing.caller.tenant.as_ref();
     let filter = filter(&query)?;
     let vanity = query.vanity.map_or("", |vanity| if vanity { "true" } else { "false" });
     let bound_to = [
@@ -110,7 +112,8 @@ pub async fn browse(
     let after = paging.last.as_deref().unwrap_or_default();
     let never: Vec<String> = state.plan.never_leasable.iter().cloned().collect();
     let browsed = state.store.browse(&filter, tenant, &never, after, paging.limit()).await?;
-    Ok(Json(paging.page_until(browsed.offered, browsed.resume_after.as_deref()).map(OfferedBody::from)))
+    let page = paging.page_until(browsed.offered, browsed.resume_after.as_deref()).map(OfferedBody::from);
+    Ok((browsing.headers, Json(page)))
 }
 
 fn filter(query: &BrowseQuery) -> Result<BrowseFilter, ApiError> {
