@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
 
-/// Tables that move by themselves: what waits to be published, and who leads.
-const RESTLESS: [&str; 2] = ["leaderships", "outbox"];
+/// Tables that move by themselves: the clock, when jobs run next and what their runs did, what waits to be published, and who
+/// leads.
+const RESTLESS: [&str; 5] = ["clock", "job_runs", "jobs", "leaderships", "outbox"];
 
 /// Every table with the count and the hash of its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
