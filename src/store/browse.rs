@@ -10,19 +10,26 @@ use tokio_postgres::Row;
 use super::rows::Reading;
 use super::{Store, StoreError};
 
+/// What to look for in one class.
+#[derive(Clone, Debug)]
+pub struct ClassSearch {
+    /// The class.
+    pub class: IdentifierClass,
+    /// Only identifiers that start like this, in canonical form.
+    pub prefix: String,
+    /// Only those that this finds.
+    pub pattern: Option<Pattern>,
+}
+
 /// What to look for; filters combine.
 #[derive(Clone, Debug)]
 pub struct BrowseFilter {
-    /// Only this class.
-    pub class: Option<IdentifierClass>,
+    /// Where, and by what beginning and pattern.
+    pub classes: Vec<ClassSearch>,
     /// Only this operator's.
     pub operator: Option<OperatorId>,
-    /// Only identifiers that start like this, in canonical form.
-    pub prefix: String,
     /// Only those that are, or are not, eligible for a vanity lease.
     pub vanity: Option<bool>,
-    /// Only those that this finds.
-    pub pattern: Option<Pattern>,
 }
 
 /// A number on offer.
@@ -70,15 +77,15 @@ impl Store {
         after: &str,
         most: usize,
     ) -> Result<Browsed, StoreError> {
-        let range = Range::of(filter);
+        let ranges = Ranges::of(filter);
         let mut browsed = Browsed { offered: Vec::with_capacity(most), resume_after: None };
         let mut after = after.to_owned();
         let mut budget = LOOKED_AT_MOST;
         // Without a pattern all that are looked at are offered; one more tells whether there is a next page.
         let one_more = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
-        let mut length = if range.like.is_some() { FIRST_STRETCH } else { one_more };
-        while range.holds_something() {
-            let stretch = self.stretch(&range, filter, tenant, never_leasable, &after, length).await?;
+        let mut length = if ranges.leave_some_out() { FIRST_STRETCH } else { one_more };
+        while !ranges.classes.is_empty() {
+            let stretch = self.stretch(&ranges, filter, tenant, never_leasable, &after, length).await?;
             for offered in stretch.offered {
                 if browsed.offered.len() == most {
                     browsed.resume_after = browsed.offered.last().map(|last: &Offered| last.key.clone());
@@ -100,7 +107,7 @@ impl Store {
 
     async fn stretch(
         &self,
-        range: &Range,
+        ranges: &Ranges,
         filter: &BrowseFilter,
         tenant: Option<&TenantId>,
         never_leasable: &[String],
@@ -114,16 +121,16 @@ impl Store {
             .query(
                 include_str!("browse.sql"),
                 &[
-                    &range.classes,
+                    &ranges.classes,
                     &eligibilities,
                     &operator,
                     &after,
-                    &range.from,
-                    &range.before,
+                    &ranges.from,
+                    &ranges.before,
                     &tenant,
                     &never_leasable,
                     &length,
-                    &range.like,
+                    &ranges.like,
                 ],
             )
             .await?;
@@ -147,45 +154,39 @@ struct Stretch {
     last: Option<String>,
 }
 
-/// What the filters mean for the order of identifiers.
-struct Range {
+/// What the filters mean for the order of identifiers, one entry a class.
+#[derive(Debug, Default)]
+struct Ranges {
     classes: Vec<&'static str>,
-    from: String,
-    before: String,
-    like: Option<String>,
+    from: Vec<String>,
+    before: Vec<String>,
+    like: Vec<Option<String>>,
 }
 
-impl Range {
+impl Ranges {
     fn of(filter: &BrowseFilter) -> Self {
-        let classes: Vec<IdentifierClass> = match (filter.class, &filter.operator) {
-            // Only mobile numbers come from an operator.
-            (None, Some(_)) => vec![IdentifierClass::Msisdn],
-            (Some(class), Some(_)) if class != IdentifierClass::Msisdn => Vec::new(),
-            (Some(class), _) => vec![class],
-            (None, None) => IdentifierClass::ALL.to_vec(),
-        };
-        let searched = filter.pattern.as_ref().map_or("", Pattern::prefix);
-        let (shorter, longer) = if searched.len() < filter.prefix.len() {
-            (searched, filter.prefix.as_str())
-        } else {
-            (filter.prefix.as_str(), searched)
-        };
-        let agree = longer.starts_with(shorter);
-        Self {
-            classes: if agree { classes.into_iter().map(IdentifierClass::as_str).collect() } else { Vec::new() },
-            from: longer.to_owned(),
-            before: format!("{longer}{AFTER_EVERY_IDENTIFIER}"),
+        let mut ranges = Self::default();
+        for ClassSearch { class, prefix, pattern } in &filter.classes {
+            let searched = pattern.as_ref().map_or("", Pattern::prefix);
+            let longer = if searched.len() < prefix.len() { prefix } else { searched };
+            // Only mobile numbers come from an operator; and nothing begins in two ways.
+            let of_no_operator = filter.operator.is_some() && *class != IdentifierClass::Msisdn;
+            if of_no_operator || !longer.starts_with(searched) || !longer.starts_with(prefix) {
+                continue;
+            }
+            ranges.classes.push(class.as_str());
+            ranges.from.push(longer.to_owned());
+            ranges.before.push(format!("{longer}{AFTER_EVERY_IDENTIFIER}"));
             // What is nothing but a prefix needs no second look.
-            like: filter
-                .pattern
-                .as_ref()
-                .filter(|pattern| pattern.as_str() != format!("{searched}*"))
-                .map(Pattern::like),
+            let only_a_prefix = |pattern: &&Pattern| pattern.as_str().strip_suffix('*') == Some(searched);
+            ranges.like.push(pattern.as_ref().filter(|pattern| !only_a_prefix(pattern)).map(Pattern::like));
         }
+        ranges
     }
 
-    fn holds_something(&self) -> bool {
-        !self.classes.is_empty()
+    /// Whether not all that is looked at is found.
+    fn leave_some_out(&self) -> bool {
+        self.like.iter().any(Option::is_some)
     }
 }
 

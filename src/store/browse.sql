@@ -1,8 +1,8 @@
 -- A stretch of what a tenant may take now, in the order of identifiers.
 --
--- $1 classes; $2 eligibilities for vanity; $3 operator or NULL for all; $4 after this identifier; $5 and $6 the half-open range
--- of identifiers; $7 the tenant or NULL; $8 identifiers that are never leased; $9 how many numbers to look at; $10 a LIKE
--- pattern or NULL. Gives of those looked at the ones that match, and the last one of all, marked; `looked_at` says how many
+-- $1 classes, and for each $5 and $6 the half-open range of its identifiers and $10 a LIKE pattern or NULL; $2 eligibilities
+-- for vanity; $3 operator or NULL for all; $4 after this identifier; $7 the tenant or NULL; $8 identifiers that are never
+-- leased; $9 how many numbers to look at. Gives of those looked at the ones that match, and the last one of all, marked; `looked_at` says how many
 -- there were.
 --
 -- Each branch is one range of one index, so that nothing is read to be left out but what is not offered yet, or barred. Time
@@ -18,14 +18,18 @@ operators AS (
 restricted AS (
     SELECT $3 IS NOT NULL OR EXISTS (SELECT FROM standing s WHERE s.allowed IS NOT NULL) AS to_operators
 ),
+classes AS (
+    SELECT c.class, greatest(c.first, $4) AS first, c.beyond, c.pattern
+    FROM unnest($1::text[], $5::text[], $6::text[], $10::text[]) AS c (class, first, beyond, pattern)
+),
 branches AS (
-    SELECT c.class, v.eligible, NULL AS operator
-    FROM unnest($1::text[]) AS c (class) CROSS JOIN unnest($2::boolean[]) AS v (eligible) CROSS JOIN restricted r
+    SELECT c.*, v.eligible, NULL AS operator
+    FROM classes c CROSS JOIN unnest($2::boolean[]) AS v (eligible) CROSS JOIN restricted r
     WHERE NOT (r.to_operators AND c.class = 'MSISDN')
     UNION ALL
-    SELECT 'MSISDN', v.eligible, o.operator
-    FROM operators o CROSS JOIN unnest($2::boolean[]) AS v (eligible) CROSS JOIN restricted r
-    WHERE r.to_operators AND 'MSISDN' = ANY ($1)
+    SELECT c.*, v.eligible, o.operator
+    FROM classes c CROSS JOIN operators o CROSS JOIN unnest($2::boolean[]) AS v (eligible) CROSS JOIN restricted r
+    WHERE r.to_operators AND c.class = 'MSISDN'
 ),
 overdue AS (
     SELECT c.identifier FROM numbering.claims c
@@ -35,12 +39,12 @@ overdue AS (
     WHERE n.state = 'QUARANTINE' AND n.deadline <= (SELECT clock_timestamp())
 ),
 pool AS (
-    SELECT n.*
+    SELECT n.identifier, b.pattern
     FROM branches b
     CROSS JOIN LATERAL (
-        (SELECT a.identifier, a.bars, a.valid_from FROM numbering.numbers a
+        (SELECT a.identifier FROM numbering.numbers a
          WHERE b.operator IS NULL AND a.state = 'AVAILABLE' AND a.identifier_class = b.class
-            AND a.vanity_eligible = b.eligible AND a.identifier > $4 AND a.identifier >= $5 AND a.identifier < $6
+            AND a.vanity_eligible = b.eligible AND a.identifier >= b.first AND a.identifier < b.beyond AND a.identifier <> $4
             AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
             AND (a.bars = '[]' OR NOT EXISTS (
                 SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
@@ -48,9 +52,9 @@ pool AS (
          ORDER BY a.identifier
          LIMIT $9)
         UNION ALL
-        (SELECT a.identifier, a.bars, a.valid_from FROM numbering.numbers a
+        (SELECT a.identifier FROM numbering.numbers a
          WHERE b.operator IS NOT NULL AND a.state = 'AVAILABLE' AND a.operator_id = b.operator
-            AND a.vanity_eligible = b.eligible AND a.identifier > $4 AND a.identifier >= $5 AND a.identifier < $6
+            AND a.vanity_eligible = b.eligible AND a.identifier >= b.first AND a.identifier < b.beyond AND a.identifier <> $4
             AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
             AND (a.bars = '[]' OR NOT EXISTS (
                 SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
@@ -59,20 +63,20 @@ pool AS (
          LIMIT $9)
     ) AS n
     UNION ALL
-    SELECT a.identifier, a.bars, a.valid_from
+    SELECT a.identifier, b.pattern
     FROM overdue o
     JOIN numbering.numbers a ON a.identifier = o.identifier
     JOIN branches b ON b.class = a.identifier_class AND b.eligible = a.vanity_eligible
         AND (b.operator IS NULL OR b.operator = a.operator_id)
     WHERE a.state IN ('RESERVED', 'HELD', 'QUARANTINE') AND a.deadline <= (SELECT clock_timestamp())
-        AND a.identifier > $4 AND a.identifier >= $5 AND a.identifier < $6
+        AND a.identifier >= b.first AND a.identifier < b.beyond AND a.identifier <> $4
         AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
         AND (a.bars = '[]' OR NOT EXISTS (
             SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
             WHERE bar.tenant = $7 AND bar.until > (SELECT clock_timestamp())))
 ),
 looked_at AS MATERIALIZED (
-    SELECT p.identifier, $10::text IS NULL OR p.identifier LIKE $10 AS matches
+    SELECT p.identifier, p.pattern IS NULL OR p.identifier LIKE p.pattern AS matches
     FROM pool p
     WHERE p.identifier <> ALL ($8)
     ORDER BY p.identifier

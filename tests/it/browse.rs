@@ -71,6 +71,8 @@ async fn filters_combine_and_patterns_find_what_they_say_in_every_class() {
         ("identifierClass=ALPHA&pattern=*bank", vec!["MyBank".into()]),
         ("identifierClass=ALPHA&pattern=BANK%2B*", vec!["Bank+3".into()]),
         ("pattern=*7*&prefix=77", vec!["77077".into()]),
+        ("prefix=937000000&pattern=*99", vec!["+93700000099".into()]),
+        ("pattern=4455", vec!["4455".into()]),
     ] {
         assert_eq!(all(&tenant, query).await, wanted, "{query}");
     }

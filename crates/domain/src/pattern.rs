@@ -29,11 +29,11 @@ pub enum InvalidPattern {
 }
 
 impl Pattern {
-    /// Parses a pattern for identifiers of this class, or of all. Mobile numbers may be written without their `+`.
+    /// Parses a pattern for identifiers of this class. Mobile numbers may be written without their `+`.
     ///
     /// # Errors
     /// [`InvalidPattern`] where it is empty, too long, holds what no identifier of the class holds, or too many wildcards.
-    pub fn parse(text: &str, class: Option<IdentifierClass>) -> Result<Self, InvalidPattern> {
+    pub fn parse(text: &str, class: IdentifierClass) -> Result<Self, InvalidPattern> {
         if !(1..=LONGEST).contains(&text.len()) {
             return Err(InvalidPattern::Length);
         }
@@ -41,16 +41,16 @@ impl Pattern {
         let fits = |(place, c): (usize, char)| {
             is_wildcard(c)
                 || match class {
-                    Some(IdentifierClass::Msisdn) => c.is_ascii_digit() || (place == 0 && c == '+'),
-                    Some(IdentifierClass::ShortCode) => c.is_ascii_digit(),
-                    Some(IdentifierClass::Alpha) | None => c.is_ascii_alphanumeric() || " -_&+".contains(c),
+                    IdentifierClass::Msisdn => c.is_ascii_digit() || (place == 0 && c == '+'),
+                    IdentifierClass::ShortCode => c.is_ascii_digit(),
+                    IdentifierClass::Alpha => c.is_ascii_alphanumeric() || " -_&+".contains(c),
                 }
         };
         if !text.char_indices().all(fits) {
             return Err(InvalidPattern::Character);
         }
         let mut canonical = String::with_capacity(text.len() + 1);
-        if class == Some(IdentifierClass::Msisdn) && !text.starts_with(['+', '*']) {
+        if class == IdentifierClass::Msisdn && !text.starts_with(['+', '*']) {
             canonical.push('+');
         }
         for c in text.chars() {
@@ -120,9 +120,9 @@ impl Pattern {
 mod tests {
     use super::*;
 
-    const MSISDN: Option<IdentifierClass> = Some(IdentifierClass::Msisdn);
-    const SHORT_CODE: Option<IdentifierClass> = Some(IdentifierClass::ShortCode);
-    const ALPHA: Option<IdentifierClass> = Some(IdentifierClass::Alpha);
+    const MSISDN: IdentifierClass = IdentifierClass::Msisdn;
+    const SHORT_CODE: IdentifierClass = IdentifierClass::ShortCode;
+    const ALPHA: IdentifierClass = IdentifierClass::Alpha;
 
     #[test]
     fn patterns_are_canonical_or_refused() {

@@ -16,7 +16,7 @@ use crate::http::paging::{DEFAULT_LIMIT, Paging};
 use crate::http::problem::ApiError;
 use crate::http::rate::Browsing;
 use crate::http::shapes::{Page, PriceBody};
-use crate::store::browse::{BrowseFilter, Offered};
+use crate::store::browse::{BrowseFilter, ClassSearch, Offered};
 
 /// The longest prefix, in characters: the longest identifier.
 const PREFIX_MOST_CHARS: usize = 16;
@@ -102,11 +102,11 @@ pub async fn browse(
     let bound_to = [
         tenant.map_or("", |tenant| tenant.as_str()),
         "available",
-        filter.class.map_or("", IdentifierClass::as_str),
+        query.identifier_class.as_deref().unwrap_or_default(),
         filter.operator.as_ref().map_or("", OperatorId::as_str),
-        &filter.prefix,
+        query.prefix.as_deref().unwrap_or_default(),
         vanity,
-        filter.pattern.as_ref().map_or("", Pattern::as_str),
+        query.pattern.as_deref().unwrap_or_default(),
     ];
     let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
     let after = paging.last.as_deref().unwrap_or_default();
@@ -129,34 +129,48 @@ fn filter(query: &BrowseQuery) -> Result<BrowseFilter, ApiError> {
         .map(OperatorId::parse)
         .transpose()
         .map_err(|invalid| refused("operatorId", &format!("operatorId {invalid}")))?;
-    let prefix = canonical_prefix(class, query.prefix.as_deref().unwrap_or_default())
-        .ok_or_else(|| refused("prefix", "prefix must be the beginning of an identifier of this class"))?;
-    let pattern = query.pattern.as_deref().map(|text| pattern(class, text)).transpose()?;
-    Ok(BrowseFilter { class, operator, prefix, vanity: query.vanity, pattern })
+    let (prefix, pattern) = (meant(query.prefix.as_deref()), meant(query.pattern.as_deref()));
+    let wanted = class.map_or(IdentifierClass::ALL.to_vec(), |class| vec![class]);
+    let mut classes = Vec::with_capacity(wanted.len());
+    // What no identifier of a class can begin with or look like finds nothing in it; where that is so of all, it is a slip.
+    let mut fault = None;
+    for class in wanted {
+        match search(class, prefix.as_deref(), pattern.as_deref()) {
+            Ok(search) => classes.push(search),
+            Err(refusal) => fault = Some(refusal),
+        }
+    }
+    match fault {
+        Some(refusal) if classes.is_empty() => Err(refusal),
+        _ => Ok(BrowseFilter { classes, operator, vanity: query.vanity }),
+    }
 }
 
 /// In a query string `+` reads as a space, so a space at the beginning stands for it here.
-fn pattern(class: Option<IdentifierClass>, text: &str) -> Result<Pattern, ApiError> {
-    let meant = text.strip_prefix(' ').map_or_else(|| text.to_owned(), |rest| format!("+{rest}"));
-    Pattern::parse(&meant, class)
-        .map_err(|invalid| ApiError::new(Code::InvalidPattern, invalid.to_string()).with("parameter", "pattern"))
+fn meant(text: Option<&str>) -> Option<String> {
+    text.map(|text| text.strip_prefix(' ').map_or_else(|| text.to_owned(), |rest| format!("+{rest}")))
 }
 
-/// The prefix as canonical keys begin, by its own shape where no class is named. In a query string `+` reads as a space, so a space stands for it here.
-fn canonical_prefix(class: Option<IdentifierClass>, prefix: &str) -> Option<String> {
-    if prefix.is_empty() {
-        return Some(String::new());
-    }
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    let class = class.unwrap_or(match prefix.as_bytes() {
-        [b'+' | b' ', ..] => IdentifierClass::Msisdn,
-        _ if digits(prefix) => IdentifierClass::ShortCode,
-        _ => IdentifierClass::Alpha,
+fn search(class: IdentifierClass, prefix: Option<&str>, pattern: Option<&str>) -> Result<ClassSearch, ApiError> {
+    let prefix = canonical_prefix(class, prefix.unwrap_or_default()).ok_or_else(|| {
+        let detail = "prefix must be the beginning of an identifier of this class";
+        ApiError::malformed(detail).with("parameter", "prefix")
+    })?;
+    let pattern = pattern.map(|text| {
+        Pattern::parse(text, class)
+            .map_err(|invalid| ApiError::new(Code::InvalidPattern, invalid.to_string()).with("parameter", "pattern"))
     });
+    Ok(ClassSearch { class, prefix, pattern: pattern.transpose()? })
+}
+
+/// The prefix as canonical keys of this class begin.
+fn canonical_prefix(class: IdentifierClass, prefix: &str) -> Option<String> {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let fits = prefix.len() <= PREFIX_MOST_CHARS;
     match class {
+        _ if prefix.is_empty() => Some(String::new()),
         IdentifierClass::Msisdn => {
-            let national = prefix.strip_prefix(['+', ' ']).unwrap_or(prefix);
+            let national = prefix.strip_prefix('+').unwrap_or(prefix);
             (fits && digits(national)).then(|| format!("+{national}"))
         }
         IdentifierClass::ShortCode => (fits && digits(prefix)).then(|| prefix.to_owned()),
@@ -176,7 +190,6 @@ mod tests {
         for (class, prefix, canonical) in [
             (IdentifierClass::Msisdn, "9370", Some("+9370")),
             (IdentifierClass::Msisdn, "+9370", Some("+9370")),
-            (IdentifierClass::Msisdn, " 9370", Some("+9370")),
             (IdentifierClass::Msisdn, "93%", None),
             (IdentifierClass::Msisdn, "۹۳", None),
             (IdentifierClass::ShortCode, "12", Some("12")),
@@ -185,7 +198,7 @@ mod tests {
             (IdentifierClass::Alpha, "b%", None),
             (IdentifierClass::Alpha, "", Some("")),
         ] {
-            assert_eq!(canonical_prefix(Some(class), prefix).as_deref(), canonical, "{prefix:?}");
+            assert_eq!(canonical_prefix(class, prefix).as_deref(), canonical, "{prefix:?}");
         }
     }
 }
