@@ -61,6 +61,7 @@ impl<'a> Paging<'a> {
     }
 
     /// The page of these items, and the cursor after `resume_after` where there is more.
+    #[must_use]
     pub fn page_until<T>(&self, items: Vec<T>, resume_after: Option<&str>) -> Page<T> {
         Page { items, next_page: resume_after.map(|last| self.cursors.seal(self.bound_to, last)) }
     }
