@@ -114,7 +114,8 @@ impl RateLimit {
             return Turn { granted: false, rate: self.share, left: 0, next_in, all_in: paid - now };
         }
         paid_at.insert(caller.to_owned(), after);
-        let left = u32::try_from(burst.saturating_sub(owed).as_micros() / interval.as_micros().max(1)).unwrap_or(u32::MAX);
+        let left =
+            u32::try_from(burst.saturating_sub(owed).as_micros() / interval.as_micros().max(1)).unwrap_or(u32::MAX);
         let next_in = if left == 0 { (owed + interval).saturating_sub(burst) } else { Duration::ZERO };
         Turn { granted: true, rate: self.share, left, next_in, all_in: owed }
     }

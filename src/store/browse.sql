@@ -2,11 +2,13 @@
 --
 -- $1 classes, and for each $5 and $6 the half-open range of its identifiers and $10 a LIKE pattern or NULL; $2 eligibilities
 -- for vanity; $3 operator or NULL for all; $4 after this identifier; $7 the tenant or NULL; $8 identifiers that are never
--- leased; $9 how many numbers to look at. Gives of those looked at the ones that match, and the last one of all, marked; `looked_at` says how many
--- there were.
+-- leased; $9 how many numbers to look at. Gives of those looked at the ones that match, and the last one of all, marked;
+-- `looked_at` says how many there were.
 --
--- Each branch is one range of one index, so that nothing is read to be left out but what is not offered yet, or barred. Time
--- counts at use: what has run out and has not been written down is offered too; of that there is little at any time.
+-- Each branch is one range of one index, so that nothing is read to be left out but what is not offered yet, or barred. It is
+-- bounded and sorted by all of the index's columns: by the identifier alone the primary key would look as good to the planner,
+-- and that has the numbers that are taken too. Time counts at use: what has run out and has not been written down is offered
+-- too; of that there is little at any time.
 WITH standing AS (
     SELECT t.operator_allowlist AS allowed FROM numbering.tenants t WHERE t.tenant_id = $7
 ),
@@ -43,23 +45,25 @@ pool AS (
     FROM branches b
     CROSS JOIN LATERAL (
         (SELECT a.identifier FROM numbering.numbers a
-         WHERE b.operator IS NULL AND a.state = 'AVAILABLE' AND a.identifier_class = b.class
-            AND a.vanity_eligible = b.eligible AND a.identifier >= b.first AND a.identifier < b.beyond AND a.identifier <> $4
+         WHERE b.operator IS NULL AND a.state = 'AVAILABLE' AND a.identifier <> $4
+            AND (a.identifier_class, a.vanity_eligible, a.identifier) >= (b.class, b.eligible, b.first)
+            AND (a.identifier_class, a.vanity_eligible, a.identifier) < (b.class, b.eligible, b.beyond)
             AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
             AND (a.bars = '[]' OR NOT EXISTS (
                 SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
                 WHERE bar.tenant = $7 AND bar.until > (SELECT clock_timestamp())))
-         ORDER BY a.identifier
+         ORDER BY a.identifier_class, a.vanity_eligible, a.identifier
          LIMIT $9)
         UNION ALL
         (SELECT a.identifier FROM numbering.numbers a
-         WHERE b.operator IS NOT NULL AND a.state = 'AVAILABLE' AND a.operator_id = b.operator
-            AND a.vanity_eligible = b.eligible AND a.identifier >= b.first AND a.identifier < b.beyond AND a.identifier <> $4
+         WHERE b.operator IS NOT NULL AND a.state = 'AVAILABLE' AND a.identifier <> $4
+            AND (a.operator_id, a.vanity_eligible, a.identifier) >= (b.operator, b.eligible, b.first)
+            AND (a.operator_id, a.vanity_eligible, a.identifier) < (b.operator, b.eligible, b.beyond)
             AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
             AND (a.bars = '[]' OR NOT EXISTS (
                 SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
                 WHERE bar.tenant = $7 AND bar.until > (SELECT clock_timestamp())))
-         ORDER BY a.identifier
+         ORDER BY a.operator_id, a.vanity_eligible, a.identifier
          LIMIT $9)
     ) AS n
     UNION ALL

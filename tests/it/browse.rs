@@ -191,3 +191,61 @@ async fn sixty_requests_a_minute_are_answered_over_all_replicas_and_the_next_is_
     stop.cancel();
     app.stop().await;
 }
+
+/// Each kind of search reads ranges of the indexes made for it: what it costs does not grow with the pool.
+#[tokio::test]
+async fn every_search_reads_its_index_and_nothing_else_of_the_pool() {
+    let app = TestApp::start().await;
+    let database = app.superuser().await;
+    let stock = "INSERT INTO numbering.numbers (identifier, identifier_class, shown, operator_id, vanity_eligible)
+        SELECT n, 'MSISDN', n, CASE WHEN i % 2 = 0 THEN 'awcc' ELSE 'roshan' END, i % 10 = 0
+        FROM (SELECT i, '+93' || 700000000 + i AS n FROM generate_series(0, 29999) AS i) x";
+    database.execute(stock, &[]).await.unwrap();
+    database.batch_execute("VACUUM ANALYZE numbering.numbers").await.unwrap();
+    let prepare = format!(
+        "SET jit = off; SET plan_cache_mode = force_custom_plan;
+         PREPARE browse (text[], boolean[], text, text, text[], text[], text, text[], bigint, text[]) AS {}",
+        include_str!("../../src/store/browse.sql")
+    );
+    database.batch_execute(&prepare).await.unwrap();
+    let all = "ARRAY[false, true]";
+    let after = "'+93700020000'";
+    for (what, classes, eligible, operator, after, from, like, index) in [
+        ("a class", "MSISDN", all, "NULL", "''", "+", "NULL", "numbers_available"),
+        ("a late page", "MSISDN", all, "NULL", after, "+", "NULL", "numbers_available"),
+        ("a prefix", "MSISDN", all, "NULL", "''", "+937000299", "NULL", "numbers_available"),
+        ("vanity", "MSISDN", "ARRAY[true]", "NULL", after, "+", "NULL", "numbers_available"),
+        ("an operator", "MSISDN", all, "'roshan'", after, "+", "NULL", "numbers_available_of_operator"),
+        ("a pattern", "MSISDN", all, "NULL", after, "+", "'%77'", "numbers_available"),
+    ] {
+        let explain = format!(
+            "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE browse ('{{{classes}}}', {eligible}, {operator}, {after}, '{{{from}}}',
+             ARRAY['{from}' || chr(127)], 'tenant-a', '{{}}', 51, ARRAY[{like}]::text[])"
+        );
+        let plan: Value = database.query_one(&explain, &[]).await.unwrap().get(0);
+        let mut read = Vec::new();
+        reads_of_numbers(&plan[0]["Plan"], &mut read);
+        let read: Vec<_> = read.into_iter().filter(|node| node["Actual Loops"] != 0).collect();
+        assert!(read.iter().any(|node| node["Index Name"] == index), "{what}: {read:#?}");
+        for node in &read {
+            assert!(node["Index Name"].is_string(), "{what}: {node:#}");
+            let by_key = node["Index Name"] == "numbers_pkey";
+            let of_the_page = node["Index Cond"].as_str().is_some_and(|cond| cond.starts_with("(identifier = "));
+            assert!(!by_key || of_the_page, "{what}: {node:#}");
+            let rows = node["Actual Rows"].as_f64().unwrap() * node["Actual Loops"].as_f64().unwrap();
+            let left_out = node["Rows Removed by Filter"].as_f64().unwrap_or(0.0);
+            assert!(rows + left_out <= 110.0, "{what} reads {rows} and leaves {left_out} out: {node:#}");
+        }
+    }
+    app.stop().await;
+}
+
+/// The nodes of a plan that read the table of numbers.
+fn reads_of_numbers<'a>(node: &'a Value, found: &mut Vec<&'a Value>) {
+    if node["Relation Name"] == "numbers" || node["Node Type"] == "Bitmap Index Scan" {
+        found.push(node);
+    }
+    for below in node["Plans"].as_array().into_iter().flatten() {
+        reads_of_numbers(below, found);
+    }
+}
