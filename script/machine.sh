@@ -18,6 +18,14 @@ has_postgresql() {
     has initdb && has postgres
 }
 
+# What turns the clock of a test's own PostgreSQL, and no other.
+has_libfaketime() {
+    for library in /usr/lib/*/faketime/libfaketime.so.1; do
+        [ -e "$library" ] && return 0
+    done
+    return 1
+}
+
 # Names the Debian packages of the servers that are missing.
 missing_servers() {
     has_postgresql || echo postgresql

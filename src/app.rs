@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Verifier};
 use crate::cache::{Cache, Expiries, Rate, RateLimit, Suspended};
+use crate::clock::{ClockWatch, DatabaseClock, Tolerance};
 use crate::config::Config;
 use crate::events::jetstream;
 use crate::events::relay::{Relay, RelaySettings};
@@ -24,10 +25,16 @@ use crate::http::cursor::Cursors;
 use crate::http::{self, AppState, Readiness};
 use crate::jobs::end_quarantine::EndQuarantine;
 use crate::jobs::expire_leases::ExpireLeases;
+use crate::jobs::grace_reminders::GraceReminders;
+use crate::jobs::override_report::OverrideReport;
 use crate::jobs::release_expired::{self, ReleaseExpired};
+use crate::jobs::renew_leases::RenewLeases;
 use crate::jobs::{self, Job, Runner, RunnerSettings, Wakes};
+use crate::operations::alerts::Alerts;
+use crate::operations::billing::Billing;
 use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::numbers::Numbers;
+use crate::operations::renewal::Renewals;
 use crate::operations::validate::Validation;
 use crate::store::leadership::Replica;
 use crate::store::{Store, StoreSettings};
@@ -37,7 +44,7 @@ use crate::telemetry::{self, Metrics};
 const PING_EVERY: Duration = Duration::from_millis(500);
 /// How long it may take to answer that.
 const PING_PATIENCE: Duration = Duration::from_secs(2);
-/// How often active reservations are counted, for the metric.
+/// How often what is there is counted, for the metrics.
 const GAUGE_EVERY: Duration = Duration::from_secs(5);
 /// How often old idempotency keys are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
@@ -78,7 +85,9 @@ pub struct App {
     cache: Cache,
     expiries: Expiries,
     suspended: Arc<Suspended>,
+    clock_watch: ClockWatch,
     relay: Relay,
+    renewals: Renewals,
     replica: Replica,
     begun: TaskTracker,
 }
@@ -93,7 +102,8 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let http = listen("http.listen", config.http.listen).await?;
         let grpc = listen("grpc.listen", config.grpc.listen).await?;
-        let store = Store::new(&store_settings(&config))?;
+        let clock = Arc::new(DatabaseClock::new(tolerance(&config)));
+        let store = Store::new(&store_settings(&config))?.with_clock(clock);
         let cache = Cache::new(&config.redis, &config.cache, &metrics)?;
         let expiries = Expiries::new(config.redis.timers_url.as_str(), &metrics)?;
         let replica = Replica::new(&replica_name(&config));
@@ -127,6 +137,8 @@ impl App {
             Arc::clone(&suspended),
             Arc::clone(&metrics),
         ));
+        let alerts = Alerts::new(store.clone(), Arc::clone(&committed));
+        let clock_watch = ClockWatch::new(store.clone(), alerts, Arc::clone(&metrics), &replica);
         let nats = jetstream::connect(config.nats.url.as_str()).await?;
         let relay = Relay::new(
             store.clone(),
@@ -136,6 +148,7 @@ impl App {
             Arc::clone(&committed),
             replica.clone(),
         );
+        let renewals = renewals(&config, &store, &numbers, &metrics)?;
         let grpc_state = GrpcState::new(
             Arc::clone(&config),
             Arc::clone(&verifier),
@@ -157,7 +170,20 @@ impl App {
             committed,
             wakes: Wakes::of(&jobs::NAMES),
         };
-        Ok(Self { http, grpc, state, grpc_state, cache, expiries, suspended, relay, replica, begun })
+        Ok(Self {
+            http,
+            grpc,
+            state,
+            grpc_state,
+            cache,
+            expiries,
+            suspended,
+            clock_watch,
+            relay,
+            renewals,
+            replica,
+            begun,
+        })
     }
 
     /// Where REST is served.
@@ -177,7 +203,20 @@ impl App {
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        let Self { http, grpc, state, grpc_state, cache, expiries, suspended, relay, replica, begun } = self;
+        let Self {
+            http,
+            grpc,
+            state,
+            grpc_state,
+            cache,
+            expiries,
+            suspended,
+            clock_watch,
+            relay,
+            renewals,
+            replica,
+            begun,
+        } = self;
         let drain = state.config.http.drain.duration();
         let workers_stop = CancellationToken::new();
         let workers = TaskTracker::new();
@@ -187,13 +226,14 @@ impl App {
         workers.spawn(cache.clone().keep_connected(workers_stop.clone()));
         let (store, stop) = (state.store.clone(), workers_stop.clone());
         workers.spawn(async move { suspended.follow(&store, &stop).await });
+        workers.spawn(clock_watch.run(workers_stop.clone()));
         workers.spawn(relay.run(workers_stop.clone()));
         workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
-        workers.spawn(gauge_reservations(state.clone(), workers_stop.clone()));
+        workers.spawn(keep_gauges(state.clone(), workers_stop.clone()));
         workers.spawn(forget_old_keys(state.clone(), workers_stop.clone()));
         let (released, stop) = (state.wakes.of_job(release_expired::NAME), workers_stop.clone());
         workers.spawn(async move { expiries.listen(&released, &stop).await });
-        keep_jobs(&workers, &state, replica, &workers_stop);
+        keep_jobs(&workers, &state, renewals, replica, &workers_stop);
         workers.close();
 
         let served = tokio::try_join!(
@@ -214,7 +254,7 @@ impl App {
 }
 
 /// Starts every job there is.
-fn keep_jobs(workers: &TaskTracker, state: &AppState, replica: Replica, stop: &CancellationToken) {
+fn keep_jobs(workers: &TaskTracker, state: &AppState, renewals: Renewals, replica: Replica, stop: &CancellationToken) {
     let (settings, store, numbers) = (&state.config.jobs, &state.store, Arc::new(state.numbers.clone()));
     let runner = Runner::new(
         store.clone(),
@@ -226,6 +266,10 @@ fn keep_jobs(workers: &TaskTracker, state: &AppState, replica: Replica, stop: &C
     keep.job(ReleaseExpired::new(store.clone(), Arc::clone(&numbers), &settings.release_expired));
     keep.job(EndQuarantine::new(store.clone(), Arc::clone(&numbers), &settings.end_quarantine));
     keep.job(ExpireLeases::new(store.clone(), Arc::clone(&numbers), &settings.expire_leases));
+    keep.job(RenewLeases::new(renewals, &settings.renew_leases));
+    let policy = state.config.policy();
+    keep.job(GraceReminders::new(store.clone(), numbers, policy, &settings.grace_reminders));
+    keep.job(OverrideReport::new(store.clone(), Arc::clone(&state.committed), &settings.override_report));
 }
 
 /// What every job is started with.
@@ -241,6 +285,16 @@ impl Keep<'_> {
         let wake = self.wakes.of_job(job.name());
         self.workers.spawn(self.runner.clone().keep(job, wake, self.stop.clone()));
     }
+}
+
+/// The renewal of leases; where no billing is set, it is said once that there is none.
+fn renewals(config: &Config, store: &Store, numbers: &Numbers, metrics: &Arc<Metrics>) -> anyhow::Result<Renewals> {
+    let billing = Billing::new(&config.billing)?;
+    if billing.is_none() {
+        tracing::warn!("billing.url is not set: no lease is renewed");
+    }
+    let (in_flight, numbers) = (config.billing.in_flight, Arc::new(numbers.clone()));
+    Ok(Renewals::new(store.clone(), numbers, billing, in_flight, config.policy(), Arc::clone(metrics)))
 }
 
 /// The name that operators know this replica by: as configured, else process and machine.
@@ -276,6 +330,11 @@ pub(crate) fn import_settings(config: &Config) -> ImportSettings {
     }
 }
 
+/// How far the configuration lets the database's clock be off.
+fn tolerance(config: &Config) -> Tolerance {
+    Tolerance { alert: config.clock.alert_skew.signed(), stop: config.clock.stop_skew.signed() }
+}
+
 /// How the configuration says to reach the database.
 pub(crate) fn store_settings(config: &Config) -> StoreSettings {
     let database = &config.database;
@@ -301,8 +360,8 @@ async fn watch_database(store: Store, readiness: Arc<Readiness>, stop: Cancellat
     }
 }
 
-/// Keeps `num_reservations_active` up to date, and how late releases are.
-async fn gauge_reservations(state: AppState, stop: CancellationToken) {
+/// Keeps `num_reservations_active` up to date, how late releases are, and what finance has to look at.
+async fn keep_gauges(state: AppState, stop: CancellationToken) {
     loop {
         match state.store.active_reservations().await {
             Ok(active) => {
@@ -311,6 +370,12 @@ async fn gauge_reservations(state: AppState, stop: CancellationToken) {
             }
             // Readiness tells of it already.
             Err(error) => tracing::debug!(%error, "active reservations could not be counted"),
+        }
+        match state.store.charges_without_renewal().await {
+            Ok(count) => {
+                state.metrics.charges_without_renewal.set(count);
+            }
+            Err(error) => tracing::debug!(%error, "charges without a renewal could not be counted"),
         }
         tokio::select! {
             () = tokio::time::sleep(GAUGE_EVERY) => {}

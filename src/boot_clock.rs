@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use rustix::time::{ClockId, clock_gettime};
 
 /// A moment by `CLOCK_BOOTTIME`: only comparable within this machine and boot.
@@ -34,6 +35,12 @@ impl BootInstant {
         self.since_boot.saturating_sub(Self::now().since_boot)
     }
 
+    /// How long this moment is after an earlier one; nothing where it is not after it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> SignedDuration {
+        SignedDuration::try_from(self.since_boot.saturating_sub(earlier.since_boot)).unwrap_or(SignedDuration::MAX)
+    }
+
     /// How long ago this moment was; nothing while it has not come.
     #[must_use]
     pub fn elapsed(self) -> Duration {
@@ -52,5 +59,7 @@ mod tests {
         assert!(later > start);
         assert!(later.remaining() > Duration::from_secs(50) && later.elapsed().is_zero());
         assert!(start.remaining().is_zero());
+        assert_eq!(later.since(start), SignedDuration::from_mins(1));
+        assert_eq!(start.since(later), SignedDuration::ZERO);
     }
 }

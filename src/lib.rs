@@ -7,6 +7,7 @@ pub mod auth;
 pub mod boot_clock;
 pub mod cache;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod devstack;
 pub mod events;

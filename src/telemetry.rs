@@ -133,6 +133,20 @@ pub struct ImportRefused {
     pub reason: &'static str,
 }
 
+/// Label of an answer of billing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BillingAnswered {
+    /// `approved`, `rejected` or `unavailable`.
+    pub answer: &'static str,
+}
+
+/// Label of what became of a renewal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RenewalEnded {
+    /// `renewed`, `rejected`, `tenant_suspended`, `unavailable`, `unpriced` or `charged_in_vain`.
+    pub outcome: &'static str,
+}
+
 /// A family of histograms whose buckets are fixed by its constructor.
 pub type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -228,8 +242,19 @@ metrics! {
     imports_refused: Family<ImportRefused, Counter> = "numbering_imports_refused", Family::default();
     /// Time from the end of a block's upload to its commit, in seconds.
     import_seconds: Histogram = "numbering_import_duration_seconds", import_seconds();
+    /// Time to an answer of billing about a renewal, by what it said, in seconds.
+    billing_seconds: Histograms<BillingAnswered> = "numbering_billing_duration_seconds",
+        Family::new_with_constructor(request_seconds);
+    /// Renewals tried, by what became of them.
+    renewals: Family<RenewalEnded, Counter> = "numbering_renewals", Family::default();
+    /// Charges, known or possible, of leases that were not renewed, as last counted, until finance has settled them.
+    charges_without_renewal: Gauge = "numbering_charges_without_renewal", Gauge::default();
     /// Reservations and holds that have not run out.
     reservations_active: Gauge = "num_reservations_active", Gauge::default();
+    /// How far PostgreSQL's clock is off the witness that it is furthest from, in seconds; negative where it is behind.
+    clock_skew_seconds: Gauge<f64, AtomicU64> = "numbering_clock_skew_seconds", Gauge::default();
+    /// Whether PostgreSQL's clock is trusted: 1, or 0 while nothing may end by itself.
+    clock_trusted: Gauge = "numbering_clock_trusted", Gauge::default();
     /// Reservations and holds released because their time was over.
     reservations_auto_released: Counter = "num_reservations_auto_released", Counter::default();
     /// From a reservation's or hold's deadline to the decision that released it, in seconds.

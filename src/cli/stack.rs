@@ -24,7 +24,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut stop = StopSignals::listen()?;
-    let options = StackOptions { nats_accounts: NATS_ACCOUNTS };
+    let options = StackOptions { nats_accounts: NATS_ACCOUNTS, ..StackOptions::default() };
     let stack = tokio::select! {
         started = Stack::start(&args.data_dir, options) => started?,
         () = stop.received() => anyhow::bail!("stopped while the servers were starting"),

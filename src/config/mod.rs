@@ -17,11 +17,11 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Browse, Cache, Database, Grpc, Http, Idempotency, Import, Instance, Jobs, Log, LogFormat, Nats,
-    NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
+    Auth, Billing, Browse, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Instance, Jobs, Log,
+    LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
-pub use value::{CursorKey, ServerUrl};
+pub use value::{CursorKey, Secret, ServerUrl};
 
 use sources::Sources;
 
@@ -56,12 +56,16 @@ pub struct Config {
     pub quarantine: Quarantine,
     /// How often a tenant may browse.
     pub browse: Browse,
+    /// Billing, which is asked before a lease is renewed.
+    pub billing: Billing,
     /// What is kept outside PostgreSQL.
     pub cache: Cache,
     /// Imports of number blocks.
     pub import: Import,
     /// `Idempotency-Key`.
     pub idempotency: Idempotency,
+    /// How far PostgreSQL's clock may be off.
+    pub clock: ClockSettings,
     /// The way of events.
     pub outbox: Outbox,
     /// What the service does by itself.
@@ -101,9 +105,11 @@ impl Config {
             policy: PolicySettings::take(sources),
             quarantine: Quarantine::take(sources),
             browse: Browse::take(sources),
+            billing: Billing::take(sources),
             cache: Cache::take(sources),
             import: Import::take(sources),
             idempotency: Idempotency::take(sources),
+            clock: ClockSettings::take(sources),
             outbox: Outbox::take(sources),
             jobs: Jobs::take(sources),
             instance: Instance::take(sources),
@@ -151,6 +157,9 @@ impl Config {
         if !self.policy.max_term.is_empty() && Term::parse(&self.policy.max_term, self.policy.short_terms).is_err() {
             sources.fault("policy.max_term", "must be a term up to ten years, such as 30d, 6m or 5y".to_owned());
         }
+        if self.clock.stop_skew < self.clock.alert_skew {
+            sources.fault("clock.stop_skew", "must not be less than clock.alert_skew".to_owned());
+        }
         if tracing_subscriber::EnvFilter::try_new(&self.log.filter).is_err() {
             sources.fault("log.filter", "is no filter: write a level (info), or target=level pairs".to_owned());
         }
@@ -176,10 +185,13 @@ impl Config {
             ("policy.renewal_retry", self.policy.renewal_retry),
             ("policy.reminder_interval", self.policy.reminder_interval),
             ("browse.rate_window", self.browse.rate_window),
+            ("billing.timeout", self.billing.timeout),
             ("cache.snapshot_ttl", self.cache.snapshot_ttl),
             ("import.timeout", self.import.timeout),
             ("idempotency.keep", self.idempotency.keep),
             ("idempotency.claim", self.idempotency.claim),
+            ("clock.alert_skew", self.clock.alert_skew),
+            ("clock.stop_skew", self.clock.stop_skew),
             ("outbox.poll", self.outbox.poll),
             ("outbox.leadership_ttl", self.outbox.leadership_ttl),
             ("jobs.leadership_ttl", self.jobs.leadership_ttl),
@@ -196,6 +208,7 @@ impl Config {
             ("grpc.max_concurrent_streams", self.grpc.max_concurrent_streams == 0),
             ("grpc.max_message_bytes", self.grpc.max_message_bytes == 0),
             ("database.pool_size", self.database.pool_size == 0),
+            ("billing.in_flight", self.billing.in_flight == 0),
             ("import.max_file_bytes", self.import.max_file_bytes == 0),
             ("import.max_line_bytes", self.import.max_line_bytes == 0),
             ("outbox.batch", self.outbox.batch == 0),
@@ -215,6 +228,9 @@ impl Config {
             ("jobs.release_expired", &self.jobs.release_expired),
             ("jobs.end_quarantine", &self.jobs.end_quarantine),
             ("jobs.expire_leases", &self.jobs.expire_leases),
+            ("jobs.renew_leases", &self.jobs.renew_leases),
+            ("jobs.grace_reminders", &self.jobs.grace_reminders),
+            ("jobs.override_report", &self.jobs.override_report),
         ] {
             // Empty is what a fault left.
             if !schedule.is_empty() && croner::Cron::from_str(schedule).is_err() {
@@ -247,6 +263,10 @@ impl Config {
         }
         if !scheme(&self.nats.url, &["nats://", "tls://"]) {
             sources.fault("nats.url", "must be like nats://host:4222".to_owned());
+        }
+        let whole = |url: &ServerUrl| reqwest::Url::parse(url.as_str()).is_ok_and(|url| url.has_host());
+        if self.billing.url.as_ref().is_some_and(|url| !scheme(url, &["http://", "https://"]) || !whole(url)) {
+            sources.fault("billing.url", "must be like https://billing.example.com".to_owned());
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::period::Period;
 use super::sources::Sources;
-use super::value::{CursorKey, ServerUrl, Setting};
+use super::value::{CursorKey, Secret, ServerUrl, Setting};
 
 /// What a signature algorithm of tokens is called in the configuration. Shared secrets (`HS256` …) and `none` are not
 /// among them, so that they cannot even be configured.
@@ -124,6 +124,7 @@ never_used! {
     BTreeSet<String> => BTreeSet::new(),
     ServerUrl => ServerUrl::new(""),
     CursorKey => CursorKey::all_zero(),
+    Option<Secret> => None,
     LogFormat => LogFormat::Json,
     Vec<TokenAlgorithm> => vec![TokenAlgorithm::EdDsa],
     Option<PathBuf> => None,
@@ -333,6 +334,20 @@ section! {
 }
 
 section! {
+    /// Billing, which is asked before a lease is renewed.
+    "billing" => Billing {
+        /// Where it is; without it nothing is renewed.
+        url: Option<ServerUrl> = None,
+        /// The bearer token that it wants to see.
+        token: Option<Secret> = None,
+        /// How long an answer may take.
+        timeout: Period = Period::from_secs(5),
+        /// The most renewals that are asked about at once.
+        in_flight: usize = 8,
+    }
+}
+
+section! {
     /// What is kept outside PostgreSQL.
     "cache" => Cache {
         /// How long a lease snapshot is kept (US-NUM-002).
@@ -365,6 +380,16 @@ section! {
 }
 
 section! {
+    /// How far PostgreSQL's clock may be off.
+    "clock" => ClockSettings {
+        /// Beyond this an alert is raised.
+        alert_skew: Period = Period::from_secs(30),
+        /// Beyond this the clock is not trusted: nothing ends by itself.
+        stop_skew: Period = Period::from_mins(1),
+    }
+}
+
+section! {
     /// The way of events from the journal to JetStream.
     "outbox" => Outbox {
         /// How often to look without being woken.
@@ -391,6 +416,12 @@ section! {
         end_quarantine: String = "*/5 * * * *".to_owned(),
         /// When leases that ended are swept in any case.
         expire_leases: String = "* * * * *".to_owned(),
+        /// When leases that are to be renewed are looked for in any case (US-NUM-005).
+        renew_leases: String = "0 2 * * *".to_owned(),
+        /// When leases in grace are looked for in any case (US-NUM-012).
+        grace_reminders: String = "0 * * * *".to_owned(),
+        /// When the overrides of the day before are reported in any case (US-NUM-006).
+        override_report: String = "10 0 * * *".to_owned(),
     }
 }
 

@@ -167,6 +167,41 @@ impl Setting for ServerUrl {
     }
 }
 
+/// A text that lets whoever has it act as this service; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the text as it is.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself: for sending, never for showing.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(not shown)")
+    }
+}
+
+impl Setting for Secret {
+    fn read(given: &Given) -> Result<Self, String> {
+        let text = String::read(given)?;
+        if text.bytes().all(|b| b.is_ascii_graphic()) {
+            Ok(Self(text))
+        } else {
+            Err("must be printable ASCII without spaces".to_owned())
+        }
+    }
+}
+
 /// The key that makes cursors tamper-evident; never shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct CursorKey([u8; 32]);

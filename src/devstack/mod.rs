@@ -1,6 +1,7 @@
 //! Starts and stops private PostgreSQL, Redis and NATS servers from the programs on this machine.
 //!
-//! `numbering dev`, the tests and the benchmarks run on the same stack. What must stay true:
+//! `numbering dev`, the tests and the benchmarks run on the same stack; beside it stands a billing service. What must stay
+//! true:
 //!
 //! - Everything listens on the loopback address only, on ports of its own, and lives under one data directory; servers
 //!   that the machine runs anyway are neither used nor touched.
@@ -10,6 +11,7 @@
 
 mod account;
 mod advised;
+mod billing;
 mod databases;
 pub mod files;
 mod home;
@@ -28,10 +30,12 @@ mod spawner;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use advised::Advised;
+pub use billing::Billing;
 pub use databases::Databases;
 pub use home::Home;
 pub use ports::is_free;
@@ -40,10 +44,12 @@ pub use server::{Launch, Server, reachable};
 pub use shared::{NATS_ACCOUNTS, Part, SharedStack};
 
 /// What a stack may have beyond the ordinary.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct StackOptions {
     /// NATS accounts beside the default one, each with its own JetStream, for tests that run side by side.
     pub nats_accounts: u16,
+    /// What PostgreSQL has in its environment beside the ordinary, for tests that turn its clock.
+    pub postgres_environment: Vec<(OsString, OsString)>,
 }
 
 /// A running PostgreSQL, Redis and NATS. Dropping it kills them; [`Stack::stop`] stops them in good order.
@@ -71,8 +77,11 @@ impl Stack {
 
     /// Like [`Stack::start`], in a data directory that is held already.
     pub async fn start_in(home: Arc<Home>, options: StackOptions) -> anyhow::Result<Self> {
-        let ((postgres, databases), redis, nats) =
-            tokio::try_join!(postgres::start(&home), redis::start(&home), nats::start(&home, options.nats_accounts))?;
+        let ((postgres, databases), redis, nats) = tokio::try_join!(
+            postgres::start_with(&home, &options.postgres_environment),
+            redis::start(&home),
+            nats::start(&home, options.nats_accounts)
+        )?;
         Ok(Self { postgres, redis, nats, databases, home })
     }
 

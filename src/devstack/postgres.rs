@@ -1,6 +1,6 @@
 //! A private PostgreSQL: made on the first start, durable, on the loopback address only, never run by root.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -23,6 +23,14 @@ const SOCKET_DIRECTORY_MAX: usize = 107 - "/.s.PGSQL.65535.lock".len();
 ///
 /// When the machine has no PostgreSQL, root's stand-in user cannot reach the data directory, or it does not start.
 pub async fn start(home: &Arc<Home>) -> anyhow::Result<(Server, Databases)> {
+    start_with(home, &[]).await
+}
+
+/// Like [`start`], with more in its environment.
+pub(super) async fn start_with(
+    home: &Arc<Home>,
+    environment: &[(OsString, OsString)],
+) -> anyhow::Result<(Server, Databases)> {
     let account = Account::for_postgres(home.path())?;
     let databases = Databases::new(home.path(), home.port("postgres")?)?;
     let directory = home.path().join("postgres");
@@ -36,7 +44,8 @@ pub async fn start(home: &Arc<Home>) -> anyhow::Result<(Server, Databases)> {
     launch.account = account;
     launch.arguments = arguments(&data, databases.port());
     let listen = (Ipv4Addr::LOCALHOST, databases.port()).into();
-    let mut server = Server::new(home, "postgres", listen, databases.superuser_url("postgres"), launch.clone())?;
+    let in_environment = within(launch.clone(), environment)?;
+    let mut server = Server::new(home, "postgres", listen, databases.superuser_url("postgres"), in_environment)?;
     if let Some(account) = &launch.account {
         account.own(&directory)?;
     }
@@ -46,6 +55,17 @@ pub async fn start(home: &Arc<Home>) -> anyhow::Result<(Server, Databases)> {
     server.start().await?;
     databases.prepare().await.context("cannot prepare the roles and the database")?;
     Ok((server, databases))
+}
+
+/// The same launch with more in its environment, which is set only once the user is dropped to: what a preloaded library makes
+/// is that user's.
+fn within(mut launch: Launch, environment: &[(OsString, OsString)]) -> anyhow::Result<Launch> {
+    if !environment.is_empty() {
+        let program = std::mem::replace(&mut launch.program, programs::find("env", "coreutils")?);
+        let set = environment.iter().map(|(name, value)| [name.as_os_str(), value].join(OsStr::new("=")));
+        launch.arguments = set.chain([program.into()]).chain(launch.arguments).collect();
+    }
+    Ok(launch)
 }
 
 fn arguments(data: &Path, port: u16) -> Vec<OsString> {

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 use numbering_domain::event::ReleaseReason;
 use numbering_domain::transition::Step;
-use numbering_domain::{Event, Lease, Number, Price, TicketId};
+use numbering_domain::{ChargeId, Event, Lease, Number, Price, TicketId};
 use serde_json::{Map, Value, json};
 
 /// The `data` of the event of one step of a transition. `number` is the number that the transition leaves; only what no
@@ -49,7 +49,8 @@ fn members(event: &Event) -> Map<String, Value> {
                 "ticketId": ticket.map(TicketId::as_str),
             })
         }
-        Event::LeaseCreated(lease) | Event::LeaseRenewed(lease) => lease_members(lease),
+        Event::LeaseCreated(lease) => lease_members(lease, None),
+        Event::LeaseRenewed { lease, charge_id } => lease_members(lease, Some(charge_id)),
         Event::LeaseRenewalOverQuota { lease_id, tenant, quota, current } => json!({
             "leaseId": lease_id.to_string(),
             "tenantId": tenant.as_str(),
@@ -104,7 +105,7 @@ fn members(event: &Event) -> Map<String, Value> {
     present(members)
 }
 
-fn lease_members(lease: &Lease) -> Value {
+fn lease_members(lease: &Lease, charge_id: Option<&ChargeId>) -> Value {
     json!({
         "leaseId": lease.lease_id.to_string(),
         "priorLeaseId": lease.prior_lease_id.map(|prior| prior.to_string()),
@@ -115,6 +116,7 @@ fn lease_members(lease: &Lease) -> Value {
         "autoRenew": lease.auto_renew,
         "vanity": lease.vanity,
         "price": price(&lease.price),
+        "chargeId": charge_id.map(ChargeId::as_str),
     })
 }
 

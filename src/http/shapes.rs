@@ -4,17 +4,13 @@
 
 use jiff::Timestamp;
 use numbering_domain::lease::LeaseState;
-use numbering_domain::{Lease, LeaseId, Number, OperatorId, Price, State, TenantId};
-use rust_decimal::Decimal;
+use numbering_domain::{Lease, LeaseId, Number, OperatorId, Price, State, TenantId, price};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::auth::{Caller, Permission};
 use crate::store::leases::LeaseRecord;
-
-/// Amounts are shown with at least this many decimals.
-const DECIMALS: u32 = 2;
 
 /// What one unit of time costs.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -33,16 +29,8 @@ pub struct PriceBody {
 
 impl From<&Price> for PriceBody {
     fn from(price: &Price) -> Self {
-        Self { amount: shown_amount(price.amount), currency: price.currency.clone(), per: price.per.clone() }
+        Self { amount: price::written(price.amount), currency: price.currency.clone(), per: price.per.clone() }
     }
-}
-
-fn shown_amount(amount: Decimal) -> String {
-    let mut shown = amount.normalize();
-    if shown.scale() < DECIMALS {
-        shown.rescale(DECIMALS);
-    }
-    shown.to_string()
 }
 
 /// A number in the inventory.

@@ -6,7 +6,10 @@
 
 pub mod end_quarantine;
 pub mod expire_leases;
+pub mod grace_reminders;
+pub mod override_report;
 pub mod release_expired;
+pub mod renew_leases;
 mod runner;
 mod sweep;
 
@@ -37,6 +40,11 @@ pub trait Job: Send + Sync + 'static {
         Duration::from_secs(1)
     }
 
+    /// Whether it rests on what time it is, so that it waits while PostgreSQL's clock is not trusted.
+    fn rests_on_time(&self) -> bool {
+        true
+    }
+
     /// In how long something is due, nothing where it is overdue; `None` where nothing is known to come. Asked often.
     fn due_in(&self) -> impl Future<Output = Result<Option<Duration>, StoreError>> + Send;
 
@@ -51,7 +59,7 @@ pub enum JobError {
     /// The store could not.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The service stops, or another replica has taken the job over; what was done is done.
+    /// The service stops, another replica has taken the job over, or PostgreSQL's clock is not trusted; what was done is done.
     #[error("interrupted")]
     Interrupted {
         /// What was done by then.
@@ -95,4 +103,11 @@ impl Wakes {
 }
 
 /// Every job there is.
-pub const NAMES: [&str; 3] = [release_expired::NAME, end_quarantine::NAME, expire_leases::NAME];
+pub const NAMES: [&str; 6] = [
+    release_expired::NAME,
+    end_quarantine::NAME,
+    expire_leases::NAME,
+    renew_leases::NAME,
+    grace_reminders::NAME,
+    override_report::NAME,
+];

@@ -2,7 +2,8 @@
 //!
 //! What must stay true: who runs a job holds its role, a row with a term that grows (no session-level lock, so that it works
 //! behind a transaction pooler); a holder goes by a clock that counts frozen time and is fenced by the term in everything it
-//! commits, so that one that thaws beside its successor changes nothing. PostgreSQL away, a job pauses.
+//! commits, so that one that thaws beside its successor changes nothing. PostgreSQL away, a job pauses; its clock not trusted, whatever rests
+//! on time waits, and its runs say so.
 
 use std::str::FromStr as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use uuid::Uuid;
 
 use super::{Job, JobError};
 use crate::boot_clock::BootInstant;
+use crate::clock::DatabaseClock;
 use crate::store::commit::{Origin, TIME};
 use crate::store::jobs::{DoneRun, JobLook, Outcome, Trigger};
 use crate::store::leadership::{Leadership, Replica};
@@ -35,6 +37,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Between two looks there is at least so much time, whatever is overdue.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// Why a run did nothing while PostgreSQL's clock is not trusted.
+const WAITS: &str = "PostgreSQL's clock is not trusted: see docs/runbooks/clock-skew.md";
+
 /// How jobs are run.
 #[derive(Clone, Debug)]
 pub struct RunnerSettings {
@@ -49,13 +54,15 @@ pub struct RunnerSettings {
 pub struct Run {
     role: Mutex<Leadership>,
     stop: CancellationToken,
+    /// Where the job rests on time: what it must wait for.
+    clock: Option<Arc<DatabaseClock>>,
     request_id: String,
 }
 
 impl Run {
-    fn new(role: Leadership, stop: &CancellationToken) -> Self {
+    fn new(role: Leadership, stop: &CancellationToken, clock: Option<Arc<DatabaseClock>>) -> Self {
         let request_id = format!("{}-{}", role.role().replace(':', "-"), Uuid::now_v7());
-        Self { role: Mutex::new(role), stop: stop.clone(), request_id }
+        Self { role: Mutex::new(role), stop: stop.clone(), clock, request_id }
     }
 
     /// The role that the run is fenced by, as it was last prolonged.
@@ -64,10 +71,15 @@ impl Run {
         self.role.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// False once the role's term is over or the service stops. Asked before each batch.
+    /// False once the role's term is over or the service stops, or while PostgreSQL's clock is not trusted and the job rests on
+    /// it. Asked before each batch.
     #[must_use]
     pub fn may_go_on(&self) -> bool {
-        !self.stop.is_cancelled() && !self.role().until().remaining().is_zero()
+        !self.stop.is_cancelled() && !self.role().until().remaining().is_zero() && !self.waits_for_the_clock()
+    }
+
+    fn waits_for_the_clock(&self) -> bool {
+        self.clock.as_ref().is_some_and(|clock| !clock.is_trusted())
     }
 
     /// Who does what the run does, for the journal: the service, in this run.
@@ -156,6 +168,11 @@ impl<J: Job> Desk<'_, J> {
         outcome
     }
 
+    /// What the job must wait for, where it rests on time.
+    fn clock(&self) -> Option<&Arc<DatabaseClock>> {
+        self.job.rests_on_time().then(|| self.runner.store.clock())
+    }
+
     /// So that the job is known, with its schedule, before anyone runs it.
     async fn enter(&self) -> Result<(), StoreError> {
         let now = self.runner.store.moment().await?;
@@ -201,7 +218,9 @@ impl<J: Job> Desk<'_, J> {
                 Ok(due_in) => due_in,
                 Err(error) => return (Some(role), Err(error)),
             };
-            let Some(trigger) = trigger(&look, due_in, left_overdue) else {
+            let waits = self.clock().is_some_and(|clock| !clock.is_trusted());
+            let due_now = due_in.is_some_and(|due_in| due_in.is_zero()) && !left_overdue && !waits;
+            let Some(trigger) = trigger(&look, due_now) else {
                 left_overdue = false;
                 self.wait(&look, due_in).await;
                 continue;
@@ -249,15 +268,22 @@ impl<J: Job> Desk<'_, J> {
 
     /// Runs the job once, and writes down what came of it.
     async fn run(&self, look: &JobLook, trigger: Trigger) -> (Leadership, Outcome) {
-        let run = Run::new(look.role.clone(), &self.stop);
+        let run = Run::new(look.role.clone(), &self.stop, self.clock().cloned());
         let started = BootInstant::now();
-        let done = tokio::select! {
-            done = self.job.run(&run) => done,
-            never = self.keep_watch(&run) => match never {},
+        let done = if run.waits_for_the_clock() {
+            Err(JobError::Interrupted { so_far: json!({}) })
+        } else {
+            tokio::select! {
+                done = self.job.run(&run) => done,
+                never = self.keep_watch(&run) => match never {},
+            }
         };
         let took = started.elapsed();
         let (outcome, result) = match done {
             Ok(result) => (Outcome::Done, result),
+            Err(JobError::Interrupted { so_far }) if run.waits_for_the_clock() => {
+                (Outcome::Interrupted, with_error(so_far, WAITS))
+            }
             Err(JobError::Interrupted { so_far }) => (Outcome::Interrupted, so_far),
             Err(JobError::Failed { what, so_far }) => (Outcome::Failed, with_error(so_far, &what)),
             Err(JobError::Store(error)) => (Outcome::Failed, with_error(json!({}), &error.to_string())),
@@ -335,12 +361,12 @@ impl<J: Job> Desk<'_, J> {
 }
 
 /// Why the job is to run now, if it is.
-fn trigger(look: &JobLook, due_in: Option<Duration>, left_overdue: bool) -> Option<Trigger> {
+fn trigger(look: &JobLook, due_now: bool) -> Option<Trigger> {
     if look.requested > look.answered {
         Some(Trigger::Request)
     } else if look.next_run <= look.now {
         Some(Trigger::Schedule)
-    } else if due_in.is_some_and(|due_in| due_in.is_zero()) && !left_overdue {
+    } else if due_now {
         Some(Trigger::Deadline)
     } else {
         None

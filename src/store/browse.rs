@@ -117,6 +117,7 @@ impl Store {
         let operator = filter.operator.as_ref().map(OperatorId::as_str);
         let tenant = tenant.map(TenantId::as_str);
         let eligibilities = filter.vanity.map_or(vec![false, true], |eligible| vec![eligible]);
+        let expected = self.clock().expected();
         let rows = self
             .query(
                 include_str!("browse.sql"),
@@ -131,6 +132,8 @@ impl Store {
                     &never_leasable,
                     &length,
                     &ranges.like,
+                    &expected.now,
+                    &expected.tolerance_seconds,
                 ],
             )
             .await?;

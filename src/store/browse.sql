@@ -2,14 +2,19 @@
 --
 -- $1 classes, and for each $5 and $6 the half-open range of its identifiers and $10 a LIKE pattern or NULL; $2 eligibilities
 -- for vanity; $3 operator or NULL for all; $4 after this identifier; $7 the tenant or NULL; $8 identifiers that are never
--- leased; $9 how many numbers to look at. Gives of those looked at the ones that match, and the last one of all, marked;
+-- leased; $9 how many numbers to look at; $11 and $12 the moment that is expected, and by how many seconds PostgreSQL's clock
+-- may be off it. Gives of those looked at the ones that match, and the last one of all, marked;
 -- `looked_at` says how many there were.
 --
 -- Each branch is one range of one index, so that nothing is read to be left out but what is not offered yet, or barred. It is
 -- bounded and sorted by all of the index's columns: by the identifier alone the primary key would look as good to the planner,
 -- and that has the numbers that are taken too. Time counts at use: what has run out and has not been written down is offered
 -- too; of that there is little at any time.
-WITH standing AS (
+WITH moment AS MATERIALIZED (
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $11::timestamptz))::float8 <= $12::float8
+                THEN clock_timestamp() ELSE $11 END AS at
+),
+standing AS (
     SELECT t.operator_allowlist AS allowed FROM numbering.tenants t WHERE t.tenant_id = $7
 ),
 operators AS (
@@ -35,10 +40,10 @@ branches AS (
 ),
 overdue AS (
     SELECT c.identifier FROM numbering.claims c
-    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= (SELECT clock_timestamp())
+    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= (SELECT m.at FROM moment m)
     UNION ALL
     SELECT n.identifier FROM numbering.numbers n
-    WHERE n.state = 'QUARANTINE' AND n.deadline <= (SELECT clock_timestamp())
+    WHERE n.state = 'QUARANTINE' AND n.deadline <= (SELECT m.at FROM moment m)
 ),
 pool AS (
     SELECT n.identifier, b.pattern
@@ -48,10 +53,10 @@ pool AS (
          WHERE b.operator IS NULL AND a.state = 'AVAILABLE' AND a.identifier <> $4
             AND (a.identifier_class, a.vanity_eligible, a.identifier) >= (b.class, b.eligible, b.first)
             AND (a.identifier_class, a.vanity_eligible, a.identifier) < (b.class, b.eligible, b.beyond)
-            AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
+            AND (a.valid_from IS NULL OR a.valid_from <= (SELECT m.at FROM moment m))
             AND (a.bars = '[]' OR NOT EXISTS (
                 SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
-                WHERE bar.tenant = $7 AND bar.until > (SELECT clock_timestamp())))
+                WHERE bar.tenant = $7 AND bar.until > (SELECT m.at FROM moment m)))
          ORDER BY a.identifier_class, a.vanity_eligible, a.identifier
          LIMIT $9)
         UNION ALL
@@ -59,10 +64,10 @@ pool AS (
          WHERE b.operator IS NOT NULL AND a.state = 'AVAILABLE' AND a.identifier <> $4
             AND (a.operator_id, a.vanity_eligible, a.identifier) >= (b.operator, b.eligible, b.first)
             AND (a.operator_id, a.vanity_eligible, a.identifier) < (b.operator, b.eligible, b.beyond)
-            AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
+            AND (a.valid_from IS NULL OR a.valid_from <= (SELECT m.at FROM moment m))
             AND (a.bars = '[]' OR NOT EXISTS (
                 SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
-                WHERE bar.tenant = $7 AND bar.until > (SELECT clock_timestamp())))
+                WHERE bar.tenant = $7 AND bar.until > (SELECT m.at FROM moment m)))
          ORDER BY a.operator_id, a.vanity_eligible, a.identifier
          LIMIT $9)
     ) AS n
@@ -72,12 +77,12 @@ pool AS (
     JOIN numbering.numbers a ON a.identifier = o.identifier
     JOIN branches b ON b.class = a.identifier_class AND b.eligible = a.vanity_eligible
         AND (b.operator IS NULL OR b.operator = a.operator_id)
-    WHERE a.state IN ('RESERVED', 'HELD', 'QUARANTINE') AND a.deadline <= (SELECT clock_timestamp())
+    WHERE a.state IN ('RESERVED', 'HELD', 'QUARANTINE') AND a.deadline <= (SELECT m.at FROM moment m)
         AND a.identifier >= b.first AND a.identifier < b.beyond AND a.identifier <> $4
-        AND (a.valid_from IS NULL OR a.valid_from <= (SELECT clock_timestamp()))
+        AND (a.valid_from IS NULL OR a.valid_from <= (SELECT m.at FROM moment m))
         AND (a.bars = '[]' OR NOT EXISTS (
             SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
-            WHERE bar.tenant = $7 AND bar.until > (SELECT clock_timestamp())))
+            WHERE bar.tenant = $7 AND bar.until > (SELECT m.at FROM moment m)))
 ),
 looked_at AS MATERIALIZED (
     SELECT p.identifier, p.pattern IS NULL OR p.identifier LIKE p.pattern AS matches

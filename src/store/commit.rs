@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use numbering_domain::{Counter, Lease, LeaseId, Number, State, TenantId, Transition};
+use numbering_domain::transition::Step;
+use numbering_domain::{Counter, Event, Lease, LeaseId, Number, State, TenantId, Transition};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::types::Json;
@@ -59,6 +60,7 @@ struct InputRow<'a> {
     ended: Vec<EndedRow>,
     lease: Option<LeaseRow<'a>>,
     lease_is_new: bool,
+    charge_id: Option<&'a str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -153,6 +155,7 @@ impl<'a> InputRow<'a> {
             lease: lease.map(|lease| LeaseRow::of(after, lease)),
             lease_is_new: lease.map(|lease| lease.lease_id) != before.state.lease().map(|lease| lease.lease_id)
                 && lease.is_some(),
+            charge_id: transition.steps.iter().find_map(charge_id),
         }
     }
 }
@@ -200,6 +203,14 @@ impl Columns {
                 Self { lease_id: Some(rest.lease_id.0), ended_by: Some(rest.ended_by.as_str()), ..Self::default() }
             }
         }
+    }
+}
+
+/// What a step says that a term was paid with.
+fn charge_id(step: &Step) -> Option<&str> {
+    match &step.event {
+        Event::LeaseRenewed { charge_id, .. } => Some(charge_id.as_str()),
+        _ => None,
     }
 }
 
@@ -296,6 +307,7 @@ impl Store {
         let mut attempt = 1;
         let rows = loop {
             let sql = include_str!("commit.sql");
+            let expected = self.clock().expected();
             let tried = self
                 .query(
                     sql,
@@ -312,6 +324,8 @@ impl Store {
                         &fence,
                         &holder,
                         &term,
+                        &expected.now,
+                        &expected.tolerance_seconds,
                     ],
                 )
                 .await;

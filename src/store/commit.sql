@@ -1,7 +1,8 @@
 -- The only writer of number state: one number or ten thousand, one statement, one round trip.
 --
 -- $1 the transitions; $2 actor; $3 request id; $4 to $7 scope, route, key and owner of an idempotency claim, or NULLs;
--- $8 and $9 the answer to keep under it; $10 to $12 role, holder and term that this is done on the strength of, or NULLs.
+-- $8 and $9 the answer to keep under it; $10 to $12 role, holder and term that this is done on the strength of, or NULLs;
+-- $13 and $14 the moment that is expected, and by how many seconds PostgreSQL's clock may be off it.
 -- Gives the identifiers that moved.
 --
 -- Lock order is an invariant: the role, the idempotency row, numbers by identifier, tenants by id. A transition moves only if the
@@ -13,7 +14,8 @@ WITH input AS MATERIALIZED (
         version bigint, state text, tenant_id text, reservation_id uuid, lease_id uuid, deadline timestamptz,
         effective_until timestamptz, ended_by text, bars jsonb,
         claim_before uuid, claim_after uuid,
-        steps jsonb, usage jsonb, ended jsonb, lease jsonb, lease_is_new boolean)
+        steps jsonb, usage jsonb, ended jsonb, lease jsonb, lease_is_new boolean,
+        charge_id text)
 ),
 -- Held until the commit: whoever takes the role over waits for it, and finds it done.
 role AS MATERIALIZED (
@@ -52,7 +54,8 @@ locked_tenants AS MATERIALIZED (
     FOR NO KEY UPDATE
 ),
 moment AS MATERIALIZED (
-    SELECT clock_timestamp() AS at
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $13::timestamptz))::float8 <= $14::float8
+                THEN clock_timestamp() ELSE $13 END AS at
     FROM (SELECT count(*) FROM locked) AS all_numbers_locked, (SELECT count(*) FROM locked_tenants) AS all_tenants_locked
 ),
 current AS MATERIALIZED (
@@ -155,10 +158,15 @@ leases_made AS (
 terms_recorded AS (
     INSERT INTO numbering.lease_history (
         identifier, lease_id, prior_lease_id, tenant_id, effective_from, effective_until, term, price_amount,
-        price_currency, price_per, recorded_at)
+        price_currency, price_per, charge_id, recorded_at)
     SELECT l.identifier, l.lease_id, l.prior_lease_id, l.tenant_id, l.effective_from, l.effective_until, l.term,
-           l.price_amount, l.price_currency, l.price_per, moment.at
-    FROM leases_made l CROSS JOIN moment
+           l.price_amount, l.price_currency, l.price_per, m.charge_id, moment.at
+    FROM leases_made l JOIN moved m ON m.identifier = l.identifier CROSS JOIN moment
+),
+-- What billing was asked has led to a term that tells its charge.
+renewals_settled AS (
+    DELETE FROM numbering.renewal_requests r USING leases_made l
+    WHERE r.identifier = l.identifier AND r.lease_id = l.prior_lease_id
 ),
 journalled AS (
     INSERT INTO numbering.journal (

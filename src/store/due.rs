@@ -1,12 +1,13 @@
 //! What time has ended and nobody has written down yet: reservations, leases, rests.
 //!
-//! What must stay true: PostgreSQL's clock says what is due, at the moment of the question; whatever told the service to
+//! What must stay true: PostgreSQL's clock says what is due, at the moment of the question and as far as it is vouched for; whatever told the service to
 //! look (a notice, a schedule, a person) is never asked.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use numbering_domain::Number;
+use tokio_postgres::types::ToSql;
 
 use super::rows::Reading;
 use super::{Store, StoreError};
@@ -30,7 +31,10 @@ impl Store {
             Due::Leases => include_str!("due_next_lease.sql"),
             Due::Rests => include_str!("due_next_resting.sql"),
         };
-        let seconds = self.query_opt(sql, &[]).await?.map(|row| row.try_get::<_, Option<f64>>(0)).transpose()?;
+        let expected = self.clock().expected();
+        let parameters: [&(dyn ToSql + Sync); 2] = [&expected.now, &expected.tolerance_seconds];
+        let seconds =
+            self.query_opt(sql, &parameters).await?.map(|row| row.try_get::<_, Option<f64>>(0)).transpose()?;
         Ok(seconds.flatten().map(remaining))
     }
 
@@ -41,7 +45,8 @@ impl Store {
             Due::Leases => include_str!("due_leases.sql"),
             Due::Rests => include_str!("due_resting.sql"),
         };
-        let rows = self.query(sql, &[&most]).await?;
+        let expected = self.clock().expected();
+        let rows = self.query(sql, &[&most, &expected.now, &expected.tolerance_seconds]).await?;
         rows.iter().map(|row| Reading::new(row, "a number that is due").dated_number()).collect()
     }
 }

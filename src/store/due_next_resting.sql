@@ -1,3 +1,6 @@
--- In how many seconds the next rest is over; NULL where nothing rests.
-SELECT extract(epoch FROM min(n.deadline) - clock_timestamp())::float8
-FROM numbering.numbers n WHERE n.state = 'QUARANTINE'
+-- In how many seconds the next rest is over; NULL where nothing rests. $1 and $2 the moment that is expected, and by how many
+-- seconds PostgreSQL's clock may be off it.
+SELECT extract(epoch FROM next.deadline - CASE
+           WHEN abs(extract(epoch FROM clock_timestamp() - $1::timestamptz))::float8 <= $2::float8
+           THEN clock_timestamp() ELSE $1 END)::float8
+FROM (SELECT min(n.deadline) AS deadline FROM numbering.numbers n WHERE n.state = 'QUARANTINE') AS next

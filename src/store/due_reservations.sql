@@ -1,10 +1,16 @@
--- Reservations and holds whose time is over, the longest overdue first. $1 the most rows.
+-- Reservations and holds whose time is over, the longest overdue first. $1 the most rows; $2 and $3 the moment that is
+-- expected, and by how many seconds PostgreSQL's clock may be off it.
 --
 -- The clock is asked once, in a subquery: only then is it a condition of the index, and not of every entry that it has.
-SELECT clock_timestamp() AS now, n.*
-FROM (
+WITH moment AS MATERIALIZED (
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $2::timestamptz))::float8 <= $3::float8
+                THEN clock_timestamp() ELSE $2 END AS at
+)
+SELECT m.at AS now, n.*
+FROM moment m
+CROSS JOIN (
     SELECT c.identifier FROM numbering.claims c
-    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= (SELECT clock_timestamp())
+    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= (SELECT m.at FROM moment m)
     ORDER BY c.deadline, c.identifier
     LIMIT $1
 ) AS due

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -54,6 +55,7 @@ impl Store {
         hold: Duration,
         keep: Duration,
     ) -> Result<Claimed, StoreError> {
+        let expected = self.clock().expected();
         let claimed = self
             .query(
                 include_str!("idempotency_claim.sql"),
@@ -65,6 +67,8 @@ impl Store {
                     &claim.owner,
                     &hold.as_secs_f64(),
                     &keep.as_secs_f64(),
+                    &expected.now,
+                    &expected.tolerance_seconds,
                 ],
             )
             .await;
@@ -110,7 +114,10 @@ impl Store {
 
     /// Deletes keys older than `keep`, at most `most`; gives how many.
     pub async fn forget_old_idempotency_keys(&self, keep: Duration, most: i64) -> Result<usize, StoreError> {
-        let rows = self.query(include_str!("idempotency_forget.sql"), &[&keep.as_secs_f64(), &most]).await?;
+        let expected = self.clock().expected();
+        let parameters: [&(dyn ToSql + Sync); 4] =
+            [&keep.as_secs_f64(), &most, &expected.now, &expected.tolerance_seconds];
+        let rows = self.query(include_str!("idempotency_forget.sql"), &parameters).await?;
         Ok(rows.len())
     }
 }

@@ -16,7 +16,7 @@ use crate::boot_clock::BootInstant;
 pub struct JobLook {
     /// The role, as just confirmed.
     pub role: Leadership,
-    /// The database's clock.
+    /// The database's moment, as far as its clock is vouched for.
     pub now: Timestamp,
     /// When it runs next by its schedule.
     pub next_run: Timestamp,
@@ -58,7 +58,7 @@ pub enum Outcome {
     Done,
     /// It could not.
     Failed,
-    /// The service stopped, or another replica has taken the job over.
+    /// The service stopped, another replica has taken the job over, or PostgreSQL's clock was not trusted.
     Interrupted,
 }
 
@@ -153,7 +153,7 @@ impl Store {
         row.map(|row| {
             Ok(JobLook {
                 role: role.lasting(sent_at, row.try_get("remaining_seconds")?),
-                now: row.try_get("now")?,
+                now: self.clock().vouched(row.try_get("now")?),
                 next_run: row.try_get("next_run")?,
                 requested: row.try_get("requested")?,
                 answered: row.try_get("answered")?,
@@ -164,6 +164,7 @@ impl Store {
 
     /// Writes down a run, unless the role has gone to another.
     pub async fn job_done(&self, role: &Leadership, run: &DoneRun<'_>) -> Result<(), StoreError> {
+        let expected = self.clock().expected();
         self.query(
             include_str!("job_done.sql"),
             &[
@@ -179,6 +180,8 @@ impl Store {
                 &run.started_at,
                 &run.outcome.as_str(),
                 &run.result,
+                &expected.now,
+                &expected.tolerance_seconds,
             ],
         )
         .await

@@ -1,12 +1,12 @@
 //! Leases as they are shown: every term, in force or ended.
 
-use jiff::Timestamp;
 use numbering_domain::lease::LeaseState;
 use numbering_domain::{Identifier, Lease, LeaseId, TenantId};
 use tokio_postgres::Row;
 
 use super::rows::Reading;
 use super::{Store, StoreError};
+use crate::clock::DatabaseClock;
 
 /// A lease with the number that it is of, and how it stands.
 #[derive(Clone, Debug)]
@@ -21,10 +21,10 @@ pub struct LeaseRecord {
     pub state: LeaseState,
 }
 
-fn record(row: &Row) -> Result<LeaseRecord, StoreError> {
+fn record(clock: &DatabaseClock, row: &Row) -> Result<LeaseRecord, StoreError> {
     let reading = Reading::new(row, row.try_get::<_, &str>("identifier")?);
     let key: &str = reading.get("identifier")?;
-    let now: Timestamp = reading.get("now")?;
+    let now = clock.vouched(reading.get("now")?);
     let lease = reading.lease()?;
     let written = LeaseState::parse(reading.get("state")?).ok_or_else(|| reading.impossible("state"))?;
     let state = match written {
@@ -54,11 +54,12 @@ impl Store {
         let tenant = tenant.map(TenantId::as_str);
         let before = before.map(|LeaseId(id)| id);
         let rows = self.query(include_str!("leases_of_tenant.sql"), &[&tenant, &before, &most]).await?;
-        rows.iter().map(record).collect()
+        rows.iter().map(|row| record(self.clock(), row)).collect()
     }
 
     /// One lease.
     pub async fn lease(&self, LeaseId(id): LeaseId) -> Result<Option<LeaseRecord>, StoreError> {
-        self.query_opt(include_str!("lease_by_id.sql"), &[&id]).await?.as_ref().map(record).transpose()
+        let row = self.query_opt(include_str!("lease_by_id.sql"), &[&id]).await?;
+        row.map(|row| record(self.clock(), &row)).transpose()
     }
 }

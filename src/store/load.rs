@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use numbering_domain::{Identifier, Number, Price, TenantId, TenantStanding};
+use tokio_postgres::types::ToSql;
 
 use super::rows::Reading;
 use super::{Store, StoreError};
@@ -9,7 +10,7 @@ use super::{Store, StoreError};
 /// A number, its tenant and its price as of one moment of the database's clock.
 #[derive(Clone, Debug)]
 pub struct Loaded {
-    /// The database's `clock_timestamp()`.
+    /// The database's `clock_timestamp()`, as far as the clock vouches for it.
     pub now: Timestamp,
     /// The number, where the inventory has it.
     pub number: Option<Number>,
@@ -37,7 +38,7 @@ impl Store {
         let seen = reading.get::<Option<&str>>("standing_tenant")?.is_some();
         let priced = reading.get::<Option<&str>>("list_amount")?.is_some();
         Ok(Loaded {
-            now: reading.get("now")?,
+            now: self.clock().vouched(reading.get("now")?),
             number: registered.then(|| reading.number()).transpose()?,
             standing: seen.then(|| reading.standing()).transpose()?,
             price: priced.then(|| reading.price("list_amount", "list_currency", "list_per")).transpose()?,
@@ -50,7 +51,10 @@ impl Store {
         tenant: &TenantId,
         most: i64,
     ) -> Result<Vec<(Timestamp, Number)>, StoreError> {
-        let rows = self.query(include_str!("load_overdue_of_tenant.sql"), &[&tenant.as_str(), &most]).await?;
+        let expected = self.clock().expected();
+        let parameters: [&(dyn ToSql + Sync); 4] =
+            [&tenant.as_str(), &most, &expected.now, &expected.tolerance_seconds];
+        let rows = self.query(include_str!("load_overdue_of_tenant.sql"), &parameters).await?;
         rows.iter().map(|row| Reading::new(row, tenant.as_str()).dated_number()).collect()
     }
 
@@ -63,7 +67,10 @@ impl Store {
         most: i64,
     ) -> Result<Vec<Number>, StoreError> {
         let sql = include_str!("numbers_of_tenant.sql");
-        let rows = self.query(sql, &[&tenant.as_str(), &after, &states, &most]).await?;
+        let expected = self.clock().expected();
+        let parameters: [&(dyn ToSql + Sync); 6] =
+            [&tenant.as_str(), &after, &states, &most, &expected.now, &expected.tolerance_seconds];
+        let rows = self.query(sql, &parameters).await?;
         rows.iter().map(|row| Reading::new(row, tenant.as_str()).number()).collect()
     }
 }

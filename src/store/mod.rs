@@ -1,10 +1,13 @@
 //! PostgreSQL, the truth. Every SQL statement of the service lives here, as a `.sql` file beside the code that runs it.
 //!
 //! What must stay true: number state has one writer, [`Store::commit`]; no transaction is held open across anything but
-//! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`.
+//! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`; and a moment
+//! by which something is decided or shown is PostgreSQL's only as far as [`Store::clock`] vouches for it.
 
+pub mod alerts;
 pub mod blocks;
 pub mod browse;
+mod clock;
 pub mod commit;
 pub mod due;
 pub mod idempotency;
@@ -18,10 +21,13 @@ pub mod load;
 pub mod migrate;
 pub mod operators;
 pub mod outbox;
+pub mod renewals;
+pub mod reports;
 pub(crate) mod rows;
 pub mod snapshot;
 pub mod tenants;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Transaction};
@@ -30,6 +36,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 
+use crate::clock::DatabaseClock;
 use crate::telemetry::StoreUse;
 use lent::Lent;
 
@@ -123,6 +130,7 @@ pub struct StoreSettings {
 pub struct Store {
     pool: Pool,
     patience: Duration,
+    clock: Arc<DatabaseClock>,
 }
 
 impl Store {
@@ -154,7 +162,20 @@ impl Store {
             .build()
             .map_err(|error| StoreError::Settings(error.to_string()))?;
         // A statement that PostgreSQL itself would have ended by then has met a server that does not answer.
-        Ok(Self { pool, patience: settings.acquire_timeout + settings.statement_timeout })
+        let patience = settings.acquire_timeout + settings.statement_timeout;
+        Ok(Self { pool, patience, clock: Arc::default() })
+    }
+
+    /// The same store, its moments judged by `clock`.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<DatabaseClock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// PostgreSQL's clock, as far as it is to be believed.
+    #[must_use]
+    pub const fn clock(&self) -> &Arc<DatabaseClock> {
+        &self.clock
     }
 
     pub(crate) async fn connection(&self) -> Result<Object, StoreError> {
@@ -198,14 +219,14 @@ impl Store {
         rows
     }
 
-    /// The database's moment.
+    /// The database's moment, as far as its clock is vouched for.
     pub async fn moment(&self) -> Result<Timestamp, StoreError> {
         let rows = self.query("SELECT clock_timestamp()", &[]).await?;
         let row = rows.first().ok_or_else(|| StoreError::Impossible {
             subject: "the database's clock".to_owned(),
             what: "it gives one row",
         })?;
-        Ok(row.try_get(0)?)
+        Ok(self.clock.vouched(row.try_get(0)?))
     }
 
     /// Whether the database answers.

@@ -2,12 +2,14 @@
 --
 -- $1 role; $2 holder; $3 term; $4 length of the leadership in seconds; $5 the most entries; $6 subjects to leave alone.
 -- No row when the leadership is over; one row with nothing but the leadership when nothing waits. The leadership is
--- written only once a third of it is gone, so that an idle relay does not write ten times a second.
+-- written only once a third of it is gone, so that an idle relay does not write ten times a second; or when it would last longer
+-- than its length, because it was written while the clock was ahead.
 WITH renewed AS (
     UPDATE numbering.leaderships l
     SET expires_at = clock_timestamp() + make_interval(secs => $4::float8)
     WHERE l.role = $1 AND l.holder = $2 AND l.term = $3 AND l.expires_at > clock_timestamp()
-        AND l.expires_at < clock_timestamp() + make_interval(secs => $4::float8 * 2 / 3)
+        AND (l.expires_at < clock_timestamp() + make_interval(secs => $4::float8 * 2 / 3)
+            OR l.expires_at > clock_timestamp() + make_interval(secs => $4::float8))
     RETURNING l.expires_at
 ),
 held AS MATERIALIZED (

@@ -13,6 +13,7 @@ use numbering_domain::{Identifier, LeaseId, StateName, TenantId};
 
 use super::rows::Reading;
 use super::{Store, StoreError};
+use crate::clock::DatabaseClock;
 
 /// One number, as validation sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl Store {
         for row in &rows {
             let key: &str = row.try_get("identifier")?;
             if let Some(identifier) = by_key.get(key) {
-                loaded.insert((*identifier).clone(), loaded_snapshot(&Reading::new(row, key))?);
+                loaded.insert((*identifier).clone(), loaded_snapshot(self.clock(), &Reading::new(row, key))?);
             }
         }
         Ok(loaded)
@@ -74,16 +75,20 @@ impl Store {
             .into_iter()
             .map(|name| TenantId::parse(name).map_err(|_| reading.impossible("no tenant's name")))
             .collect::<Result<_, _>>()?;
-        Ok(SuspendedTenants { now: reading.get("now")?, tenants })
+        Ok(SuspendedTenants { now: self.clock().vouched(reading.get("now")?), tenants })
     }
 }
 
-fn loaded_snapshot(reading: &Reading<'_>) -> Result<LoadedSnapshot, StoreError> {
+fn loaded_snapshot(clock: &DatabaseClock, reading: &Reading<'_>) -> Result<LoadedSnapshot, StoreError> {
+    let (as_of, said): (Timestamp, Timestamp) = (reading.get("as_of")?, reading.get("now")?);
+    let now = clock.vouched(said);
+    // What is corrected of the one is corrected of the other.
+    let as_of = as_of.checked_add(now.duration_since(said)).unwrap_or(as_of);
     Ok(LoadedSnapshot {
         snapshot: Snapshot { version: reading.get("version")?, facts: facts(reading)? },
         holder_suspended: reading.get("holder_suspended")?,
-        as_of: reading.get("as_of")?,
-        now: reading.get("now")?,
+        as_of,
+        now,
     })
 }
 

@@ -1,4 +1,9 @@
--- A tenant's standing, its own quotas, and what of its use time has ended already. $1 tenant.
+-- A tenant's standing, its own quotas, and what of its use time has ended already. $1 tenant; $2 and $3 the moment that is
+-- expected, and by how many seconds PostgreSQL's clock may be off it.
+WITH moment AS MATERIALIZED (
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $2::timestamptz))::float8 <= $3::float8
+                THEN clock_timestamp() ELSE $2 END AS at
+)
 SELECT t.tenant_id AS standing_tenant, t.plan, t.status, t.revision, t.operator_allowlist,
        t.limit_msisdn, t.limit_short_code, t.limit_alpha, t.limit_reservations, t.limit_holds,
        t.used_msisdn - ended.msisdn AS used_msisdn,
@@ -15,6 +20,6 @@ CROSS JOIN LATERAL (
                AS short_code,
            count(*) FILTER (WHERE c.state IN ('LEASED', 'SUSPENDED') AND n.identifier_class = 'ALPHA')::integer AS alpha
     FROM numbering.claims c JOIN numbering.numbers n ON n.identifier = c.identifier
-    WHERE c.tenant_id = t.tenant_id AND c.deadline <= (SELECT clock_timestamp())
+    WHERE c.tenant_id = t.tenant_id AND c.deadline <= (SELECT m.at FROM moment m)
 ) AS ended
 WHERE t.tenant_id = $1

@@ -41,7 +41,9 @@ impl Store {
 
     /// How many reservations and holds have not run out, of all tenants, and how long one that has has waited at most.
     pub async fn active_reservations(&self) -> Result<ActiveReservations, StoreError> {
-        let rows = self.query(include_str!("active_reservations.sql"), &[]).await?;
+        let expected = self.clock().expected();
+        let rows =
+            self.query(include_str!("active_reservations.sql"), &[&expected.now, &expected.tolerance_seconds]).await?;
         let row = rows.first().ok_or_else(|| StoreError::Impossible {
             subject: "active reservations".to_owned(),
             what: "the query gives one row",
@@ -51,7 +53,9 @@ impl Store {
 
     /// A tenant's standing, what time has ended no longer counted.
     pub async fn tenant(&self, tenant: &TenantId) -> Result<Option<TenantStanding>, StoreError> {
-        let row = self.query_opt(include_str!("tenant_read.sql"), &[&tenant.as_str()]).await?;
+        let expected = self.clock().expected();
+        let parameters: [&(dyn ToSql + Sync); 3] = [&tenant.as_str(), &expected.now, &expected.tolerance_seconds];
+        let row = self.query_opt(include_str!("tenant_read.sql"), &parameters).await?;
         row.map(|row| Reading::new(&row, tenant.as_str()).standing()).transpose()
     }
 

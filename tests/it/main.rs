@@ -5,6 +5,7 @@
 
 mod support;
 
+mod alerts;
 mod browse;
 mod concurrency;
 mod development;
@@ -18,5 +19,7 @@ mod inventory;
 mod lifecycle;
 mod model;
 mod operators;
+mod override_report;
+mod renewal;
 mod security;
 mod validate_lease;

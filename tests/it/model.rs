@@ -10,7 +10,7 @@ use numbering::store::commit::Origin;
 use numbering::store::due::Due;
 use numbering_domain::event::RenewalFailure;
 use numbering_domain::{
-    Acting, Command, Counter, Identifier, IdentifierClass, LeaseId, Number, PerCounter, Policy, RecallReason,
+    Acting, ChargeId, Command, Counter, Identifier, IdentifierClass, LeaseId, Number, PerCounter, Policy, RecallReason,
     ReservationId, State, TenantId, Term, TicketId, Transition, decide,
 };
 use proptest::prelude::*;
@@ -258,7 +258,12 @@ fn command(number: &Number, asked: Asked, price: numbering_domain::Price) -> Com
         Asked::Suspend => Command::Suspend,
         Asked::Reinstate => Command::Reinstate,
         Asked::SetAutoRenew(auto_renew) => Command::SetAutoRenew { lease_id, auto_renew },
-        Asked::Renew => Command::Renew { lease_id, renewed_lease_id: LeaseId(Uuid::now_v7()), price },
+        Asked::Renew => Command::Renew {
+            lease_id,
+            renewed_lease_id: LeaseId(Uuid::now_v7()),
+            price,
+            charge_id: ChargeId::parse(&Uuid::now_v7().to_string()).unwrap(),
+        },
         Asked::FailRenewal => Command::FailRenewal { lease_id, reason: RenewalFailure::BillingRejected },
         Asked::Remind => Command::RemindOfGrace { lease_id },
         Asked::Revoke => Command::Revoke { ticket: Some(ticket) },

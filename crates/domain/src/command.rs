@@ -1,7 +1,7 @@
 //! What may be asked of a number. Bad input cannot be said: a command is made of parsed parts.
 
 use crate::event::RenewalFailure;
-use crate::ids::{LeaseId, ReservationId, TicketId};
+use crate::ids::{ChargeId, LeaseId, ReservationId, TicketId};
 use crate::price::Price;
 use crate::rejection::Rejection;
 use crate::tenant::TenantStanding;
@@ -122,6 +122,8 @@ pub enum Command {
         renewed_lease_id: LeaseId,
         /// What the new term costs.
         price: Price,
+        /// What it was paid with.
+        charge_id: ChargeId,
     },
     /// A renewal that did not come about, by the service: the lease stays as it is, and the attempt is told.
     FailRenewal {

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use crate::ids::{LeaseId, ReservationId, TenantId, TicketId};
+use crate::ids::{ChargeId, LeaseId, ReservationId, TenantId, TicketId};
 use crate::lease::Lease;
 
 /// Which of the two claims.
@@ -97,7 +97,12 @@ pub enum Event {
     /// A tenant leased the number.
     LeaseCreated(Lease),
     /// The lease goes on for another term under another id.
-    LeaseRenewed(Lease),
+    LeaseRenewed {
+        /// The new term.
+        lease: Lease,
+        /// What it was paid with.
+        charge_id: ChargeId,
+    },
     /// A renewal that today's quota would not allow as a new lease: it is grandfathered (US-NUM-005).
     LeaseRenewalOverQuota {
         /// The renewed lease.
@@ -206,7 +211,7 @@ impl Event {
             Self::ReservationHeld { .. } => "numbering.reservation.held",
             Self::ReservationReleased { .. } => "numbering.reservation.released",
             Self::LeaseCreated(_) => "numbering.lease.created",
-            Self::LeaseRenewed(_) => "numbering.lease.renewed",
+            Self::LeaseRenewed { .. } => "numbering.lease.renewed",
             Self::LeaseRenewalOverQuota { .. } => "numbering.lease.renewal_over_quota",
             Self::LeaseRenewalFailed { .. } => "numbering.lease.renewal_failed",
             Self::LeaseGraceReminder { .. } => "numbering.lease.grace_reminder",

@@ -86,40 +86,53 @@ text_id!(
     64
 );
 
-/// The regulator's or abuse desk's case that a recall rests on, in their own notation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TicketId(Box<str>);
-
-/// Why a text is no ticket.
+/// Why a text is no id of another desk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be 1 to {TICKET_LONGEST} printable ASCII characters without a space at either end")]
-pub struct InvalidTicketId;
+#[error("must be 1 to {FOREIGN_LONGEST} printable ASCII characters without a space at either end")]
+pub struct InvalidForeignId;
 
-const TICKET_LONGEST: usize = 128;
+const FOREIGN_LONGEST: usize = 128;
 
-impl TicketId {
-    /// Parses a ticket. Case numbers have many forms, so all of printable ASCII is taken.
-    ///
-    /// # Errors
-    /// [`InvalidTicketId`] when it is empty, too long, not printable ASCII, or has a space at either end.
-    pub fn parse(text: &str) -> Result<Self, InvalidTicketId> {
-        let fits = (1..=TICKET_LONGEST).contains(&text.len());
-        let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
-        if fits && printable && text.trim() == text { Ok(Self(text.into())) } else { Err(InvalidTicketId) }
-    }
+macro_rules! foreign_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub struct $name(Box<str>);
 
-    /// The ticket as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+        impl $name {
+            /// Takes the id as its desk writes it. These have many forms, so all of printable ASCII is taken.
+            ///
+            /// # Errors
+            /// [`InvalidForeignId`] when it is empty, too long, not printable ASCII, or has a space at either end.
+            pub fn parse(text: &str) -> Result<Self, InvalidForeignId> {
+                let fits = (1..=FOREIGN_LONGEST).contains(&text.len());
+                let printable = text.bytes().all(|b| b == b' ' || b.is_ascii_graphic());
+                if fits && printable && text.trim() == text { Ok(Self(text.into())) } else { Err(InvalidForeignId) }
+            }
+
+            /// The id as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
 }
 
-impl fmt::Display for TicketId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+foreign_id!(
+    /// The regulator's or abuse desk's case that a recall rests on, in their own notation.
+    TicketId
+);
+foreign_id!(
+    /// What billing calls the charge that a renewal was paid with (US-NUM-005).
+    ChargeId
+);
 
 #[cfg(test)]
 mod tests {

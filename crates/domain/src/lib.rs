@@ -25,7 +25,7 @@ mod draft;
 pub use command::{Acting, Command, RecallReason};
 pub use event::Event;
 pub use identifier::{Identifier, IdentifierClass, InvalidIdentifier, RegisteredIdentifier};
-pub use ids::{BlockId, LeaseId, OperatorId, ReservationId, SigningKeyId, TenantId, TicketId};
+pub use ids::{BlockId, ChargeId, LeaseId, OperatorId, ReservationId, SigningKeyId, TenantId, TicketId};
 pub use lease::Lease;
 pub use number::{Number, State, StateName};
 pub use numbering_plan::{NumberingPlan, OperatorPrefixes};

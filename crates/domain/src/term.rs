@@ -4,6 +4,8 @@ use std::fmt;
 
 use jiff::{Span, Timestamp, tz::TimeZone};
 
+use crate::price::MONTHS_PER_YEAR;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Unit {
     Seconds,
@@ -15,6 +17,10 @@ enum Unit {
 
 /// The longest term in each unit: ten years, or what is as long.
 const LONGEST_YEARS: u16 = 10;
+
+const DAYS_PER_YEAR: u64 = 365;
+const HOURS_PER_YEAR: u64 = DAYS_PER_YEAR * 24;
+const SECONDS_PER_YEAR: u64 = HOURS_PER_YEAR * 3_600;
 
 /// A term, kept as it was asked for, so that each renewal runs as long again by the calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +67,18 @@ impl Term {
     #[must_use]
     pub const fn offered_for_vanity(self) -> bool {
         matches!((self.unit, self.count), (Unit::Years, 1 | 3) | (Unit::Seconds | Unit::Hours, _))
+    }
+
+    /// Its length for reckoning what it costs: so many months, divided by so many parts.
+    pub(crate) fn months(self) -> (u64, u64) {
+        let count = u64::from(self.count);
+        match self.unit {
+            Unit::Months => (count, 1),
+            Unit::Years => (count * MONTHS_PER_YEAR, 1),
+            Unit::Days => (count * MONTHS_PER_YEAR, DAYS_PER_YEAR),
+            Unit::Hours => (count * MONTHS_PER_YEAR, HOURS_PER_YEAR),
+            Unit::Seconds => (count * MONTHS_PER_YEAR, SECONDS_PER_YEAR),
+        }
     }
 
     /// The end of a term that starts then, by the UTC calendar: a month from 31 January is the last day of February.

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::command::{Acting, Command, RecallReason};
 use crate::draft::Draft;
 use crate::event::{Event, ReleaseReason, RenewalFailure, ReservationKind};
-use crate::ids::{LeaseId, ReservationId, TenantId, TicketId};
+use crate::ids::{ChargeId, LeaseId, ReservationId, TenantId, TicketId};
 use crate::lease::{Lease, LeaseState};
 use crate::number::{EndedBy, Number, Quarantine, Reservation, State, StateName};
 use crate::policy::{Policy, later};
@@ -100,8 +100,9 @@ pub fn decide(
         Command::Suspend => suspend(draft, acting),
         Command::Reinstate => reinstate(draft, acting),
         Command::SetAutoRenew { lease_id, auto_renew } => set_auto_renew(draft, acting, *lease_id, *auto_renew),
-        Command::Renew { lease_id, renewed_lease_id, price } => {
-            renew(draft, acting, *lease_id, *renewed_lease_id, price)
+        Command::Renew { lease_id, renewed_lease_id, price, charge_id } => {
+            let paid = Paid { renewed_lease_id: *renewed_lease_id, price, charge_id };
+            renew(draft, acting, *lease_id, &paid)
         }
         Command::FailRenewal { lease_id, reason } => fail_renewal(draft, acting, *lease_id, *reason),
         Command::RemindOfGrace { lease_id } => remind_of_grace(draft, acting, *lease_id),
@@ -393,12 +394,18 @@ fn set_auto_renew(
     Ok(draft.finish())
 }
 
+/// The parts of [`Command::Renew`] about the new term.
+struct Paid<'a> {
+    renewed_lease_id: LeaseId,
+    price: &'a Price,
+    charge_id: &'a ChargeId,
+}
+
 fn renew(
     mut draft: Draft<'_>,
     acting: Acting<'_>,
     lease_id: LeaseId,
-    renewed_lease_id: LeaseId,
-    price: &Price,
+    paid: &Paid<'_>,
 ) -> Result<Transition, Rejection> {
     let tenant = acting_tenant(acting)?;
     in_good_standing(tenant)?;
@@ -412,24 +419,25 @@ fn renew(
 
     let effective_until = old.term.end(old.effective_until);
     let renewed = Lease {
-        lease_id: renewed_lease_id,
+        lease_id: paid.renewed_lease_id,
         prior_lease_id: Some(old.lease_id),
         effective_from: old.effective_until,
         effective_until,
         ends_at: Lease::end_with_grace(effective_until, old.vanity, old.auto_renew, draft.policy),
-        price: price.clone(),
+        price: paid.price.clone(),
         renewal_retry_at: None,
         reminded_at: None,
         ..old.clone()
     };
     draft.ended.push(EndedLease { at: old.effective_until, lease: old, state: LeaseState::Renewed });
-    draft.step(Event::LeaseRenewed(renewed.clone()), State::Leased(renewed));
+    let event = Event::LeaseRenewed { lease: renewed.clone(), charge_id: paid.charge_id.clone() };
+    draft.step(event, State::Leased(renewed));
 
     let counter = Counter::from(draft.number.identifier.class());
     let (quota, current) = (*tenant.limits.get(counter), *tenant.used.get(counter));
     if current > quota {
         let tenant = tenant.tenant.clone();
-        let warning = Event::LeaseRenewalOverQuota { lease_id: renewed_lease_id, tenant, quota, current };
+        let warning = Event::LeaseRenewalOverQuota { lease_id: paid.renewed_lease_id, tenant, quota, current };
         let same = draft.number.state.clone();
         draft.step(warning, same);
     }

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use super::billing::Billing;
 use super::identity::Issuer;
 use super::replica::Place;
-use crate::devstack::{Stack, files};
+use crate::devstack::{Billing, Stack, files};
 
 /// A line: a name and its value.
 type Variable = (&'static str, String);

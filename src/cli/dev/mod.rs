@@ -3,7 +3,6 @@
 //! What must stay true: it stops what it started and nothing else; `dev.env` is there exactly while it serves; what dies
 //! is started again where it was; the data lasts from one start to the next.
 
-mod billing;
 mod dev_env;
 pub(super) mod identity;
 mod operators;
@@ -20,8 +19,7 @@ use futures_util::future::try_join_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::Period;
-use crate::devstack::{Advised, Home, Server, Stack, StackOptions, is_free};
-use billing::Billing;
+use crate::devstack::{Advised, Billing, Home, Server, Stack, StackOptions, is_free};
 use identity::Issuer;
 use replica::Place;
 use supervisor::Supervisor;
@@ -92,7 +90,8 @@ impl Installation {
 
         let billing = self.billing.insert(Billing::start(home).await?);
         let places = choose_places(args, home)?;
-        let prepare = |(index, place): (usize, &Place)| replica::prepare(&stack, *place, index + 1, places.len());
+        let prepare =
+            |(index, place): (usize, &Place)| replica::prepare(&stack, billing, *place, index + 1, places.len());
         let mut replicas = places.iter().enumerate().map(prepare).collect::<anyhow::Result<Vec<_>>>()?;
         let shared = dev_env::shared(&stack, billing);
         let (postgres, redis, nats) = stack.into_servers();

@@ -10,13 +10,13 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::identity;
-use crate::devstack::{Home, Launch, Readiness, Server, Stack, files, reachable, secrets};
+use crate::devstack::{Billing, Home, Launch, Readiness, Server, Stack, files, reachable, secrets};
 
 /// Connections to PostgreSQL for all replicas together; the rest is for people and tools.
 const CONNECTIONS: usize = 160;
 
 /// The settings that `dev` decides. From the environment they would point the development service at other servers.
-const DECIDED: [&str; 11] = [
+const DECIDED: [&str; 12] = [
     "NUMBERING_HTTP__LISTEN",
     "NUMBERING_GRPC__LISTEN",
     "NUMBERING_DATABASE__URL",
@@ -27,6 +27,7 @@ const DECIDED: [&str; 11] = [
     "NUMBERING_AUTH__ISSUER",
     "NUMBERING_AUTH__AUDIENCE",
     "NUMBERING_AUTH__JWKS",
+    "NUMBERING_BILLING__URL",
     "NUMBERING_INSTANCE__NAME",
 ];
 
@@ -52,11 +53,17 @@ impl Place {
 }
 
 /// The `number`th of `count` replicas, not started yet; its configuration is written to `DIR/replica-N.toml`.
-pub(super) fn prepare(stack: &Stack, place: Place, number: usize, count: usize) -> anyhow::Result<Server> {
+pub(super) fn prepare(
+    stack: &Stack,
+    billing: &Billing,
+    place: Place,
+    number: usize,
+    count: usize,
+) -> anyhow::Result<Server> {
     let home: &Arc<Home> = stack.home();
     let name = format!("replica-{number}");
     let file = home.path().join(format!("{name}.toml"));
-    let settings = settings(stack, place, &name, (CONNECTIONS / count).min(16))?;
+    let settings = settings(stack, billing, place, &name, (CONNECTIONS / count).min(16))?;
     // It holds passwords.
     files::replace(&file, toml::to_string(&settings)?.as_bytes(), 0o600)?;
     let program = std::env::current_exe().context("cannot find this program's own file")?;
@@ -84,6 +91,7 @@ enum Setting {
 
 fn settings(
     stack: &Stack,
+    billing: &Billing,
     place: Place,
     name: &str,
     pool_size: usize,
@@ -109,6 +117,7 @@ fn settings(
         // people land in who look for `num:reserve:…`.
         ("redis", Section::from([("timers_url", text(&format!("{redis}/0"))), ("url", text(&format!("{redis}/1")))])),
         ("nats", Section::from([("url", text(stack.nats.url()))])),
+        ("billing", Section::from([("url", text(billing.url()))])),
         (
             "auth",
             Section::from([

@@ -7,8 +7,9 @@ use base64::prelude::BASE64_STANDARD;
 use numbering_domain::event::RenewalFailure;
 use numbering_domain::transition::decide;
 use numbering_domain::{
-    Acting, BlockId, Command, Identifier, IdentifierClass, LeaseId, Number, NumberingPlan, OperatorId, PerCounter,
-    Policy, Price, RecallReason, ReservationId, State, TenantId, TenantStanding, TenantStatus, Term, TicketId,
+    Acting, BlockId, ChargeId, Command, Identifier, IdentifierClass, LeaseId, Number, NumberingPlan, OperatorId,
+    PerCounter, Policy, Price, RecallReason, ReservationId, State, TenantId, TenantStanding, TenantStatus, Term,
+    TicketId,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,9 +20,12 @@ use crate::events::catalogue::PUBLISHED_TYPES;
 use crate::events::cloudevents::CloudEvent;
 use crate::events::payload;
 use crate::events::relay::ROLE;
+use crate::jobs::override_report;
+use crate::operations::alerts::{AlertKind, Alerts};
 use crate::operations::blocks::{Blocks, ImportError, ImportSettings, InventoryItem, Purpose, Upload};
 use crate::store::commit::Origin;
 use crate::store::outbox::OutboxEntry;
+use crate::store::reports::{Overridden, OverridesOfDay, Report};
 use crate::telemetry::Metrics;
 
 /// A number in a tenant's hands, and what each step of it published.
@@ -158,9 +162,10 @@ fn lives() -> Vec<OutboxEntry> {
     life.by_authority(&Command::FailRenewal { lease_id, reason: RenewalFailure::TenantSuspended });
     life.by_tenant(&Command::SetAutoRenew { lease_id, auto_renew: false });
     life.by_tenant(&Command::SetAutoRenew { lease_id, auto_renew: true });
+    let charge_id = ChargeId::parse("ch_1P2x").unwrap();
     life.tenant.limits.msisdn = 0;
     life.tenant.used.msisdn = 1;
-    life.by_tenant(&Command::Renew { lease_id, renewed_lease_id, price: price() });
+    life.by_tenant(&Command::Renew { lease_id, renewed_lease_id, price: price(), charge_id });
     life.by_tenant(&Command::SetAutoRenew { lease_id: renewed_lease_id, auto_renew: false });
     life.by_authority(&Command::Recall {
         reason: RecallReason::Abuse(TicketId::parse("ABUSE-7").unwrap()),
@@ -194,9 +199,9 @@ fn lives() -> Vec<OutboxEntry> {
     events
 }
 
-/// What is published about blocks and tenants, read from the outbox: quotas, items taken in by hand, and a file that no key
-/// signed.
-async fn of_blocks_and_tenants() -> Vec<OutboxEntry> {
+/// What is published about all that is no number, read from the outbox: quotas, items taken in by hand, a file that no key
+/// signed, alerts.
+async fn of_all_but_numbers() -> Vec<OutboxEntry> {
     let servers = Servers::start().await;
     let store = servers.store();
     let origin = Origin { actor: "admin".into(), request_id: "1".into() };
@@ -218,8 +223,31 @@ async fn of_blocks_and_tenants() -> Vec<OutboxEntry> {
     let refused = blocks.import(blocks.slot().unwrap(), upload, Purpose::Import, origin.clone(), None).await;
     assert!(matches!(refused, Err(ImportError::SignatureInvalid { .. })), "{refused:?}");
 
+    let alerts = Alerts::new(store.clone(), Arc::default());
+    assert!(alerts.raise(AlertKind::DeadLetter, "compliance", "A message is no JSON.", &origin).await.unwrap());
+    assert!(alerts.resolve(AlertKind::DeadLetter, "compliance", &origin).await.unwrap());
+
     let held = store.acquire_leadership(ROLE, &Replica::new("test"), TERM).await.unwrap().unwrap();
+    let day = "2026-04-20".parse().unwrap();
+    let data = override_report::told(day, &OverridesOfDay { count: 1, items: vec![overridden()] });
+    let at = "2026-04-21T00:10:00Z".parse().unwrap();
+    let report = Report { name: "quarantine_overrides", day, event_type: override_report::EVENT, data: &data, at };
+    assert!(store.publish_report(&held, &report, &origin).await.unwrap());
     store.next_outbox_wave(&held, TERM, 100, &[]).await.unwrap().unwrap().entries
+}
+
+fn overridden() -> Overridden {
+    Overridden {
+        identifier: "+93701234567".to_owned(),
+        class: IdentifierClass::Msisdn,
+        at: "2026-04-20T08:00:00.123456Z".parse().unwrap(),
+        actor: "ops".to_owned(),
+        request_id: "1".to_owned(),
+        justification: "The regulator withdrew its order.".to_owned(),
+        available_at: "2026-07-01T08:00:00Z".parse().unwrap(),
+        lease_id: Some(Uuid::now_v7()),
+        tenant: Some("tenant-a".to_owned()),
+    }
 }
 
 /// Imports as `config.default.toml` has them.
@@ -241,7 +269,7 @@ fn blocks(store: Store) -> Blocks {
 async fn every_event_is_as_the_document_says() {
     let document = Document::read();
     let mut sent = BTreeSet::new();
-    for entry in lives().into_iter().chain(of_blocks_and_tenants().await) {
+    for entry in lives().into_iter().chain(of_all_but_numbers().await) {
         let event: Value = serde_json::from_slice(&CloudEvent::new(&entry, "/numbering").encode().unwrap()).unwrap();
         let faults = document.faults(&entry.event_type, &event);
         assert!(faults.is_empty(), "{}: {faults:#?}\n{event:#}", entry.event_type);

@@ -57,3 +57,22 @@ async fn of_many_who_ask_at_once_one_gets_the_role() {
         store.resign_leadership(held.clone()).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_term_that_was_written_by_a_clock_far_ahead_does_not_last_when_the_clock_is_back() {
+    let servers = Servers::start().await;
+    let (store, sql) = (servers.store(), servers.sql().await);
+    let [first, second] = [Replica::new("first"), Replica::new("second")];
+    let long = Duration::from_mins(1);
+    let far_ahead = "UPDATE numbering.leaderships SET expires_at = clock_timestamp() + interval '91 days'";
+    let mut held = acquire(&store, &first, long).await.unwrap();
+    sql.execute(far_ahead, &[]).await.unwrap();
+    held = store.next_outbox_wave(&held, long, 1, &[]).await.unwrap().unwrap().leadership;
+    assert!(held.until().remaining() <= long, "its holder sets it right");
+    assert_eq!(acquire(&store, &second, long).await, None, "and keeps it");
+    sql.execute(far_ahead, &[]).await.unwrap();
+    assert!(
+        acquire(&store, &second, long).await.unwrap().term() > held.term(),
+        "where its holder has gone, it is over"
+    );
+}

@@ -82,6 +82,10 @@ impl Document {
                 }
             }
         }
+        let items: Vec<&Value> = gathered.iter().filter_map(|schema| schema.get("items")).collect();
+        for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+            self.check(&items, item, &format!("{place}/{index}"), faults);
+        }
         for (name, member) in value.as_object().into_iter().flatten() {
             let place = format!("{place}/{name}");
             let known: Vec<&Value> = gathered.iter().filter_map(|schema| schema.get("properties")?.get(name)).collect();
@@ -104,6 +108,7 @@ fn holds(keyword: &str, argument: &Value, value: &Value) -> bool {
         "enum" => argument.as_array().unwrap().contains(value),
         "minimum" => value.as_i64().is_none_or(|number| number >= argument.as_i64().unwrap()),
         "required" => argument.as_array().unwrap().iter().all(|name| value.get(name.as_str().unwrap()).is_some()),
+        "items" => value.is_array(),
         "format" => value.as_str().is_some_and(|text| has_format(argument.as_str().unwrap(), text)),
         other => SILENT.contains(&other),
     }
@@ -114,6 +119,7 @@ fn is_of_type(name: &Value, value: &Value) -> bool {
         "object" => value.is_object(),
         "string" => value.is_string(),
         "integer" => value.is_i64(),
+        "array" => value.is_array(),
         "boolean" => value.is_boolean(),
         "null" => value.is_null(),
         _ => false,

@@ -7,18 +7,19 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use utoipa::ToSchema;
 
 use crate::http::AppState;
 use crate::http::command::{Command, answer};
-use crate::http::extract::{OptionalJsonBody, PathValue};
+use crate::http::extract::{OptionalJsonBody, PathValue, QueryParameters};
 use crate::http::guard::{Authorized, NumberingAdmin};
 use crate::http::numbers::NoInput;
 use crate::http::problem::ApiError;
 use crate::http::shapes::Page;
+use crate::jobs::NAMES;
 use crate::store::jobs::{JobRecord, JobRun};
 
 /// How many runs a job is shown with.
@@ -103,6 +104,11 @@ impl From<JobRecord> for JobBody {
     }
 }
 
+/// They are few, and all are shown.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobsQuery {}
+
 /// All jobs, by name.
 #[utoipa::path(
     get,
@@ -113,6 +119,7 @@ impl From<JobRecord> for JobBody {
 pub async fn list_jobs(
     State(state): State<AppState>,
     _authorized: Authorized<NumberingAdmin>,
+    QueryParameters(JobsQuery {}): QueryParameters<JobsQuery>,
 ) -> Result<Json<Page<JobBody>>, ApiError> {
     let jobs = state.store.jobs(None, RUNS_SHOWN).await?;
     let items = jobs.into_iter().map(JobBody::from).collect();
@@ -137,6 +144,9 @@ pub async fn run_job(
     PathValue(job): PathValue<String>,
     body: OptionalJsonBody<NoInput>,
 ) -> Result<Response, ApiError> {
+    if !NAMES.contains(&job.as_str()) {
+        return Err(no_such_job());
+    }
     command
         .once(&state, &body.sha256, async |claim| {
             let request = state.store.request_job(&job).await?.ok_or_else(no_such_job)?;

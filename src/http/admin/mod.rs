@@ -1,5 +1,6 @@
 //! The operations desk's and compliance's side.
 
+pub mod alerts;
 pub mod audit;
 pub mod blocks;
 pub mod history;
@@ -7,6 +8,7 @@ pub mod inventory;
 pub mod jobs;
 pub mod lifecycle;
 pub mod operators;
+pub mod reports;
 pub mod tenants;
 mod upload;
 
@@ -22,6 +24,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(lifecycle::override_quarantine))
         .routes(routes!(history::history))
         .routes(routes!(audit::audit))
+        .routes(routes!(alerts::list_alerts))
+        .routes(routes!(reports::quarantine_overrides))
         .routes(routes!(tenants::read_tenant, tenants::put_tenant))
         .routes(routes!(tenants::put_quotas))
         .routes(routes!(operators::read_operator, operators::put_operator))

@@ -10,7 +10,9 @@ use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
 use utoipa::openapi::{Components, RefOr};
 
+use crate::http::admin::alerts::ALERT_STATES;
 use crate::operations::signature::SignatureAlgorithm;
+use crate::store::alerts::Severity;
 use crate::store::jobs::{Outcome, Trigger};
 
 /// An id of a tenant, operator or key.
@@ -46,12 +48,15 @@ fn of_member(schema: &str, name: &str) -> Option<Meaning> {
         (_, "algorithm") => Meaning::OneOf(SignatureAlgorithm::ALL.map(SignatureAlgorithm::as_str).to_vec()),
         (_, "amount") => Meaning::Shape(AMOUNT),
         (_, "currency") => Meaning::Shape(CURRENCY),
-        ("NumberBody" | "LeaseBody" | "OfferedBody" | "StandingAt", "identifier") => Meaning::Shape(IDENTIFIER),
+        ("NumberBody" | "LeaseBody" | "OfferedBody" | "OverriddenBody" | "StandingAt", "identifier") => {
+            Meaning::Shape(IDENTIFIER)
+        }
         ("NumberBody" | "StandingAt", "state") => Meaning::OneOf(number_states()),
         ("LeaseBody", "state") => Meaning::OneOf(lease_states()),
         ("TenantBody" | "TenantRequest", "status") => {
             Meaning::OneOf([TenantStatus::Active, TenantStatus::Suspended].map(TenantStatus::as_str).to_vec())
         }
+        ("AlertBody", "severity") => Meaning::OneOf(Severity::ALL.map(Severity::as_str).to_vec()),
         ("JobRunBody", "outcome") => {
             Meaning::OneOf([Outcome::Done, Outcome::Failed, Outcome::Interrupted].map(Outcome::as_str).to_vec())
         }
@@ -78,6 +83,7 @@ fn of_parameter(path: &str, place: &ParameterIn, name: &str) -> Option<Meaning> 
             use StateName::{Held, Leased, Reserved, Suspended};
             Meaning::OneOf([Reserved, Held, Leased, Suspended].map(StateName::as_str).to_vec())
         }
+        (ParameterIn::Query, "state") if path == "/v1/admin/numbering/alerts" => Meaning::OneOf(ALERT_STATES.to_vec()),
         _ => return None,
     })
 }

@@ -19,7 +19,7 @@ struct Rule {
     fault: &'static str,
 }
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     Rule {
         says: "a number has one active claim at most",
         offenders: "SELECT c.identifier FROM numbering.claims c GROUP BY c.identifier HAVING count(*) > 1",
@@ -98,6 +98,7 @@ const RULES: [Rule; 11] = [
                    ('AVAILABLE', 'RESERVED'), ('AVAILABLE', 'LEASED'),
                    ('RESERVED', 'HELD'), ('RESERVED', 'LEASED'), ('RESERVED', 'AVAILABLE'),
                    ('HELD', 'LEASED'), ('HELD', 'AVAILABLE'),
+                   ('LEASED', 'LEASED'), ('SUSPENDED', 'SUSPENDED'),
                    ('LEASED', 'SUSPENDED'), ('LEASED', 'RECALLED'), ('LEASED', 'QUARANTINE'),
                    ('SUSPENDED', 'LEASED'), ('SUSPENDED', 'RECALLED'), ('SUSPENDED', 'QUARANTINE'),
                    ('LEASED', 'AVAILABLE'), ('SUSPENDED', 'AVAILABLE'), ('AVAILABLE', 'AVAILABLE'),
@@ -154,6 +155,17 @@ const RULES: [Rule; 11] = [
             USING (identifier, lease_id)
             WHERE (l.state, l.tenant_id, l.effective_until) IS DISTINCT FROM (n.state, n.tenant_id, n.effective_until)",
         fault: "UPDATE numbering.leases SET state = 'RECALLED', ended_at = clock_timestamp() WHERE ended_at IS NULL",
+    },
+    Rule {
+        says: "a term that is a renewal tells its charge, and a charge pays for one term",
+        offenders: "SELECT concat_ws(' ', h.identifier, h.lease_id, h.charge_id) FROM numbering.lease_history h
+            WHERE (h.prior_lease_id IS NULL) <> (h.charge_id IS NULL)
+            UNION ALL
+            SELECT c.charge_id FROM (
+                SELECT charge_id FROM numbering.lease_history UNION ALL SELECT charge_id FROM numbering.renewal_requests) AS c
+            WHERE c.charge_id IS NOT NULL
+            GROUP BY c.charge_id HAVING count(*) > 1",
+        fault: "UPDATE numbering.lease_history SET charge_id = 'the same for all'",
     },
     Rule {
         says: "an answer that is kept under a key is a whole one",

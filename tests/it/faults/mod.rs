@@ -4,10 +4,12 @@
 //! Each test breaks servers of its own: nothing here disturbs the tests beside it.
 
 pub(crate) mod books;
+mod clock;
 mod jobs;
 mod nats;
 mod postgres;
 mod redis;
+mod renewal;
 mod replica;
 mod service;
 pub(crate) mod traffic;

@@ -11,7 +11,7 @@ use crate::support::TestApp;
 
 /// Servers of the test's own, with a NATS account.
 async fn stack(directory: &tempfile::TempDir) -> Stack {
-    Stack::start(directory.path(), StackOptions { nats_accounts: 1 }).await.unwrap()
+    Stack::start(directory.path(), StackOptions { nats_accounts: 1, ..StackOptions::default() }).await.unwrap()
 }
 
 /// Every failure says that it passes, and when to come again.

@@ -56,6 +56,8 @@ POST   /v1/admin/numbers/{identifier}/reinstate                SUSPENDED   200  
 POST   /v1/admin/numbers/{identifier}/quarantine/release       QUARANTINE  200      no      no      no                         no      ok     no          no         no
 GET    /v1/admin/numbers/{identifier}/history                  LEASED      200      no      no      no                         no      ok     ok          no         no
 GET    /v1/admin/numbering/audit                               LEASED      200      no      no      no                         no      ok     ok          no         no
+GET    /v1/admin/numbering/reports/quarantine-overrides        QUARANTINE  200      no      no      no                         no      ok     ok          no         no
+GET    /v1/admin/numbering/alerts                              AVAILABLE   200      no      no      no                         no      ok     no          no         no
 GET    /v1/admin/numbering/tenants/{tenantId}                  LEASED      200      no      no      no                         no      ok     no          no         no
 PUT    /v1/admin/numbering/tenants/{tenantId}                  AVAILABLE   200      no      no      no                         no      ok     no          no         no
 PUT    /v1/admin/numbering/tenants/{tenantId}/quotas           AVAILABLE   200      no      no      no                         no      ok     no          no         no

@@ -72,7 +72,9 @@ impl World {
             .replace("{blockId}", &self.block_id);
         let (path, payload) = match row.operation().as_str() {
             "GET /v1/numbers/available" => (format!("{path}?identifierClass=MSISDN&limit=5"), Payload::Nothing),
-            "GET /v1/admin/numbering/audit" => (format!("{path}?limit=5"), Payload::Nothing),
+            "GET /v1/admin/numbering/alerts" | "GET /v1/admin/numbering/audit" => {
+                (format!("{path}?limit=5"), Payload::Nothing)
+            }
             "GET /v1/admin/numbering/tenants/{tenantId}" => (path.replace("{tenantId}", "tenant-a"), Payload::Nothing),
             "PUT /v1/admin/numbering/tenants/{tenantId}" => {
                 (path.replace("{tenantId}", "tenant-of-matrix"), Payload::Json(json!({ "plan": "starter" })))
@@ -110,6 +112,7 @@ impl World {
             | "POST /v1/admin/numbers/{identifier}/suspend"
             | "POST /v1/admin/numbers/{identifier}/reinstate"
             | "GET /v1/admin/numbers/{identifier}/history"
+            | "GET /v1/admin/numbering/reports/quarantine-overrides"
             | "GET /v1/admin/numbering/operators/{operatorId}"
             | "DELETE /v1/admin/numbering/operators/{operatorId}/keys/{keyId}"
             | "GET /v1/admin/numbering/jobs"

@@ -171,7 +171,7 @@ impl TestApp {
         let patience = Duration::from_secs(5);
         Store::new(&StoreSettings {
             url: self.stack.databases().app_url(&self.part.database),
-            pool_size: 2,
+            pool_size: 4,
             acquire_timeout: patience,
             connect_timeout: patience,
             lock_timeout: patience,

@@ -2,6 +2,7 @@
 
 mod answer;
 mod app;
+pub(crate) mod billing;
 pub(crate) mod blocks;
 mod events;
 pub(crate) mod tokens;

@@ -10,8 +10,8 @@ use numbering_domain::{
 };
 
 use crate::given::{
-    LEASE, claim, days, each, lease, lease_id, minutes, now, number, price, reservation_id, rest, standing, tenant,
-    term, ticket,
+    LEASE, charge_id, claim, days, each, lease, lease_id, minutes, now, number, price, reservation_id, rest, standing,
+    tenant, term, ticket,
 };
 use crate::world::TICK;
 
@@ -33,7 +33,7 @@ fn lease_for(text: &str, auto_renew: bool, vanity: bool) -> Command {
 }
 
 fn renew() -> Command {
-    Command::Renew { lease_id: lease_id(LEASE), renewed_lease_id: lease_id(99), price: price() }
+    Command::Renew { lease_id: lease_id(LEASE), renewed_lease_id: lease_id(99), price: price(), charge_id: charge_id() }
 }
 
 fn msisdn(state: State) -> Number {

@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use numbering_domain::lease::Lease;
 use numbering_domain::number::{Number, Quarantine, Reservation, State};
 use numbering_domain::{
-    Identifier, IdentifierClass, LeaseId, OperatorId, PerCounter, Price, ReservationId, TenantId, TenantStanding,
-    TenantStatus, Term, TicketId,
+    ChargeId, Identifier, IdentifierClass, LeaseId, OperatorId, PerCounter, Price, ReservationId, TenantId,
+    TenantStanding, TenantStatus, Term, TicketId,
 };
 use rust_decimal::Decimal;
 use uuid::Uuid;
@@ -33,6 +33,10 @@ pub(crate) fn operator(id: &str) -> OperatorId {
 
 pub(crate) fn ticket() -> TicketId {
     TicketId::parse("ATRA-2026-114").unwrap()
+}
+
+pub(crate) fn charge_id() -> ChargeId {
+    ChargeId::parse("charge-31").unwrap()
 }
 
 pub(crate) fn reservation_id(id: u128) -> ReservationId {

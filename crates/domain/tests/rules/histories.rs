@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
-use crate::given::{lease_id, price, reservation_id, term, ticket};
+use crate::given::{charge_id, lease_id, price, reservation_id, term, ticket};
 use crate::world::{Actor, Commit, TICK, World};
 
 const NUMBERS: usize = 5;
@@ -260,7 +260,9 @@ fn command(state: &State, kind: &Asked, of_another: bool, id: u128) -> Command {
         Asked::Suspend => Command::Suspend,
         Asked::Reinstate => Command::Reinstate,
         Asked::SetAutoRenew { auto_renew } => Command::SetAutoRenew { lease_id: lease, auto_renew: *auto_renew },
-        Asked::Renew => Command::Renew { lease_id: lease, renewed_lease_id: lease_id(id), price: price() },
+        Asked::Renew => {
+            Command::Renew { lease_id: lease, renewed_lease_id: lease_id(id), price: price(), charge_id: charge_id() }
+        }
         Asked::FailRenewal(reason) => Command::FailRenewal { lease_id: lease, reason: *reason },
         Asked::RemindOfGrace => Command::RemindOfGrace { lease_id: lease },
         Asked::Revoke => Command::Revoke { ticket: Some(ticket()) },

@@ -10,8 +10,8 @@ use numbering_domain::{
 };
 
 use crate::given::{
-    LEASE, claim, days, each, lease, lease_id, minutes, now, number, operator, price, reservation_id, rest, standing,
-    tenant, term, ticket,
+    LEASE, charge_id, claim, days, each, lease, lease_id, minutes, now, number, operator, price, reservation_id, rest,
+    standing, tenant, term, ticket,
 };
 
 /// The contract's order. What it does not name stands with what it is most like: the allowlist is the tenant's standing,
@@ -219,7 +219,12 @@ fn refusals_of_what_admins_do_come_in_order() {
 
 #[test]
 fn refusals_of_renewal_come_in_order() {
-    let renewal = Command::Renew { lease_id: lease_id(LEASE), renewed_lease_id: lease_id(99), price: price() };
+    let renewal = Command::Renew {
+        lease_id: lease_id(LEASE),
+        renewed_lease_id: lease_id(99),
+        price: price(),
+        charge_id: charge_id(),
+    };
     check(&scene(State::Leased(own_lease()), renewal), &[NO_TENANT, SUSPENDED, NOT_LEASED, OTHERS_LEASE, STALE_LEASE]);
     let failing = Command::FailRenewal { lease_id: lease_id(LEASE), reason: RenewalFailure::BillingRejected };
     check(&by_admin(State::Leased(own_lease()), failing), &[NOT_ADMIN, NOT_LEASED, STALE_LEASE]);

@@ -6,8 +6,10 @@ use numbering_domain::event::{Event, ReleaseReason, ReservationKind};
 use numbering_domain::lease::{Lease, LeaseState};
 use numbering_domain::number::{Bar, EndedBy, Number, Quarantine, Reservation, State, StateName};
 use numbering_domain::transition::{EndedLease, Step};
-use numbering_domain::{IdentifierClass, LeaseId, Policy, ReservationId, TenantId};
+use numbering_domain::{ChargeId, IdentifierClass, LeaseId, Policy, ReservationId, TenantId};
 use uuid::Uuid;
+
+use crate::given;
 
 /// Between the end of a lease and where the number goes, which is one commit.
 struct Passing {
@@ -87,7 +89,7 @@ impl Replay {
                 self.state = State::Available;
             }
             Event::LeaseCreated(lease) => return Some(self.created(lease, decided_at)),
-            Event::LeaseRenewed(lease) => return Some(self.renewed(lease)),
+            Event::LeaseRenewed { lease, charge_id } => return Some(self.renewed(lease, charge_id)),
             Event::LeaseRenewalOverQuota { lease_id, tenant, quota, current } => {
                 self.in_force(*lease_id, tenant);
                 assert!(current > quota);
@@ -197,7 +199,8 @@ impl Replay {
         lease.lease_id.0
     }
 
-    fn renewed(&mut self, lease: &Lease) -> Uuid {
+    fn renewed(&mut self, lease: &Lease, charge_id: &ChargeId) -> Uuid {
+        assert_eq!(*charge_id, given::charge_id());
         let State::Leased(old) = self.state.clone() else { panic!("renewed from {:?}", self.state) };
         assert_eq!((lease.prior_lease_id, &lease.tenant), (Some(old.lease_id), &old.tenant));
         assert_eq!((lease.effective_from, lease.term, lease.vanity), (old.effective_until, old.term, old.vanity));

@@ -9,8 +9,8 @@ use numbering_domain::number::{Bar, EndedBy, Number, State};
 use numbering_domain::{Acting, Command, IdentifierClass, Policy, RecallReason, Rejection, Transition, decide};
 
 use crate::given::{
-    LEASE, RESERVATION, claim, days, lease, lease_id, minutes, now, number, price, reservation_id, rest, standing,
-    tenant, term, ticket,
+    LEASE, RESERVATION, charge_id, claim, days, lease, lease_id, minutes, now, number, price, reservation_id, rest,
+    standing, tenant, term, ticket,
 };
 
 const TABLE: &str = include_str!("state_table.md");
@@ -82,7 +82,15 @@ fn commands() -> Vec<(&'static str, Command)> {
         ("suspend", Command::Suspend),
         ("reinstate", Command::Reinstate),
         ("set auto-renew", Command::SetAutoRenew { lease_id: lease_id(LEASE), auto_renew: true }),
-        ("renew", Command::Renew { lease_id: lease_id(LEASE), renewed_lease_id: lease_id(99), price: price() }),
+        (
+            "renew",
+            Command::Renew {
+                lease_id: lease_id(LEASE),
+                renewed_lease_id: lease_id(99),
+                price: price(),
+                charge_id: charge_id(),
+            },
+        ),
         ("fail renewal", Command::FailRenewal { lease_id: lease_id(LEASE), reason: RenewalFailure::BillingRejected }),
         ("remind of grace", Command::RemindOfGrace { lease_id: lease_id(LEASE) }),
         ("revoke", Command::Revoke { ticket: Some(ticket()) }),

@@ -158,13 +158,13 @@ impl World {
         assert!(!transition.steps.is_empty(), "a transition that changes nothing");
         assert!(transition.usage.values().all(|change| *change != 0));
         let grants = |event: &Event| {
-            matches!(event, Event::ReservationHeld { .. } | Event::LeaseCreated(_) | Event::LeaseRenewed(_))
+            matches!(event, Event::ReservationHeld { .. } | Event::LeaseCreated(_) | Event::LeaseRenewed { .. })
         };
         if transition.steps.iter().any(|step| grants(&step.event)) {
             let tenant = standing.unwrap();
             assert_eq!(transition.standing, Some((tenant.tenant.clone(), tenant.revision)));
             assert_eq!(tenant.status, TenantStatus::Active);
-            let renewal = transition.steps.iter().any(|step| matches!(step.event, Event::LeaseRenewed(_)));
+            let renewal = transition.steps.iter().any(|step| matches!(step.event, Event::LeaseRenewed { .. }));
             assert!(renewal || tenant.may_use_operator(number.operator.as_ref()));
         } else {
             assert_eq!(transition.standing, None);

@@ -1,5 +1,6 @@
-//! The billing service of a development installation: it is asked before a lease is renewed, and can be told to approve, to
-//! reject, to say nothing, or to break. It runs in the process of `numbering dev`, on the loopback address.
+//! A billing service that stands in for the real one at the other end of real HTTP: it is asked before a lease is renewed,
+//! and can be told to approve, to reject, to say nothing, or to break. It runs in the process of `numbering dev` or of a
+//! test, on the loopback address.
 //!
 //! What must stay true: a lease is charged once, however often and over however many starts it is asked about; a charge is
 //! on the disk before it is answered; a refusal or a failure charges nothing.
@@ -24,8 +25,8 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::Home;
 use crate::auth::machine_clock;
-use crate::devstack::Home;
 use crate::http::code::Code;
 use crate::http::extract::JsonBody;
 use crate::http::problem::{ApiError, Invalid};
@@ -45,7 +46,7 @@ const REASON: &str = "PAYMENT_DECLINED";
 
 /// A billing service that listens. Dropping it ends that.
 #[derive(Debug)]
-pub(super) struct Billing {
+pub struct Billing {
     url: String,
     server: JoinSet<()>,
 }
@@ -56,7 +57,7 @@ impl Billing {
     /// # Errors
     ///
     /// When the port cannot be had or the charges cannot be read.
-    pub(super) async fn start(home: &Home) -> anyhow::Result<Self> {
+    pub async fn start(home: &Home) -> anyhow::Result<Self> {
         let app = router(Charges::open(&home.path().join("billing"))?);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, home.port("billing")?));
         let listener = TcpListener::bind(address).await;
@@ -71,12 +72,13 @@ impl Billing {
     }
 
     /// Where it is reached.
-    pub(super) fn url(&self) -> &str {
+    #[must_use]
+    pub fn url(&self) -> &str {
         &self.url
     }
 
     /// Takes no further connection; those that are open end with the process.
-    pub(super) async fn stop(mut self) {
+    pub async fn stop(mut self) {
         self.server.shutdown().await;
     }
 }
