@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Verifier};
-use crate::cache::{Cache, Expiries, Suspended};
+use crate::cache::{Cache, Expiries, Rate, RateLimit, Suspended};
 use crate::clock::{ClockWatch, DatabaseClock, Tolerance};
 use crate::config::Config;
 use crate::events::relay::{Relay, RelaySettings};
@@ -169,6 +169,7 @@ impl App {
             Arc::clone(&metrics),
         );
         let state = AppState {
+            browse_limit: browse_limit(&config, &cache),
             cursors: Cursors::new(config.security.cursor_key.bytes()),
             config,
             verifier,
@@ -338,6 +339,13 @@ fn bound(listener: &TcpListener) -> SocketAddr {
 
 async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| format!("{setting}: cannot listen on {address}"))
+}
+
+/// How often a tenant may browse (US-NUM-014).
+pub(crate) fn browse_limit(config: &Config, cache: &Cache) -> RateLimit {
+    let settings = &config.browse;
+    let rate = |turns| Rate { turns, window: settings.rate_window.duration() };
+    cache.rate_limit("browse", rate(settings.rate_limit), rate(settings.rate_limit_without_redis))
 }
 
 pub(crate) fn import_settings(config: &Config) -> ImportSettings {

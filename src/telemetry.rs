@@ -234,6 +234,8 @@ metrics! {
     grpc_calls: Family<GrpcCall, Counter> = "numbering_grpc_calls", Family::default();
     /// gRPC connections open.
     grpc_connections: Gauge = "numbering_grpc_connections", Gauge::default();
+    /// Requests refused because their tenant had made as many as it may.
+    rate_limited: Counter = "numbering_rate_limited", Counter::default();
     /// Whether a Redis database answers: 1, or 0 while its breaker is open.
     redis_up: Family<RedisDatabase, Gauge> = "numbering_redis_up", Family::default();
     /// Calls to Redis that failed or came late.

@@ -6,6 +6,7 @@
 //! - `redis`: the connection, made and probed in the background only, behind a `breaker`.
 //! - `snapshots`: `num:snapshot:{identifier}`, what validation needs to know of a number. Written only if newer.
 //! - `timers`: `num:reserve:{identifier}` and `num:hold:{identifier}`, which run out when the claim does.
+//! - `rate`: how many turns a caller has left, over all replicas.
 //! - `expiries`: notices of timers that ran out, which wake the job that releases reservations.
 //! - `suspended`: which tenants are suspended and what time it is, read from PostgreSQL several times a second. While that
 //!   is older than [`TRUSTED_FOR`], no snapshot of a cache is used: PostgreSQL answers, or nobody.
@@ -15,6 +16,7 @@
 
 mod breaker;
 pub(crate) mod expiries;
+mod rate;
 mod redis;
 mod snapshots;
 mod suspended;
@@ -27,6 +29,7 @@ use numbering_domain::Transition;
 use tokio_util::sync::CancellationToken;
 
 pub use expiries::Expiries;
+pub use rate::{Rate, RateLimit, Turn};
 pub use redis::{LinkError, RedisLink};
 pub use snapshots::Snapshots;
 pub use suspended::{Suspended, TRUSTED_FOR, Trusted};
@@ -66,6 +69,12 @@ impl Cache {
     #[must_use]
     pub const fn timers(&self) -> &Timers {
         &self.timers
+    }
+
+    /// A limit on how often a caller may do something, over all replicas; each replica's own share while Redis is away.
+    #[must_use]
+    pub fn rate_limit(&self, name: &'static str, rate: Rate, share: Rate) -> RateLimit {
+        RateLimit::new(self.snapshots.link().clone(), self.timers.link().limit(), name, rate, share)
     }
 
     /// Connects to both databases, and again whenever a connection is lost, until told to stop.

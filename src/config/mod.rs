@@ -17,7 +17,7 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Billing, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Inbox, Instance, Jobs, Log,
+    Auth, Billing, Browse, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Inbox, Instance, Jobs, Log,
     LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
@@ -54,6 +54,8 @@ pub struct Config {
     pub policy: PolicySettings,
     /// `policy.quarantine`.
     pub quarantine: Quarantine,
+    /// How often a tenant may browse.
+    pub browse: Browse,
     /// Billing, which is asked before a lease is renewed.
     pub billing: Billing,
     /// What is kept outside PostgreSQL.
@@ -104,6 +106,7 @@ impl Config {
             numbering_plan: NumberingPlanSettings::take(sources),
             policy: PolicySettings::take(sources),
             quarantine: Quarantine::take(sources),
+            browse: Browse::take(sources),
             billing: Billing::take(sources),
             cache: Cache::take(sources),
             import: Import::take(sources),
@@ -184,6 +187,7 @@ impl Config {
             ("policy.renewal_window", self.policy.renewal_window),
             ("policy.renewal_retry", self.policy.renewal_retry),
             ("policy.reminder_interval", self.policy.reminder_interval),
+            ("browse.rate_window", self.browse.rate_window),
             ("billing.timeout", self.billing.timeout),
             ("cache.snapshot_ttl", self.cache.snapshot_ttl),
             ("import.timeout", self.import.timeout),
@@ -218,6 +222,8 @@ impl Config {
             ("outbox.in_flight", self.outbox.in_flight == 0),
             ("inbox.attempts", self.inbox.attempts == 0),
             ("jobs.runs_kept", self.jobs.runs_kept == 0),
+            ("browse.rate_limit", self.browse.rate_limit == 0),
+            ("browse.rate_limit_without_redis", self.browse.rate_limit_without_redis == 0),
         ] {
             if zero {
                 sources.fault(path, "must be at least 1".to_owned());

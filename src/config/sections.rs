@@ -324,6 +324,18 @@ section! {
 }
 
 section! {
+    /// How often a tenant may browse the pool (US-NUM-014).
+    "browse" => Browse {
+        /// How many requests a tenant may make in each window, over all replicas.
+        rate_limit: u32 = 60,
+        /// How many of each replica while Redis is away.
+        rate_limit_without_redis: u32 = 20,
+        /// The window.
+        rate_window: Period = Period::from_mins(1),
+    }
+}
+
+section! {
     /// Billing, which is asked before a lease is renewed.
     "billing" => Billing {
         /// Where it is; without it nothing is renewed.

@@ -17,6 +17,7 @@ pub mod numbers;
 pub mod paging;
 pub mod problem;
 pub mod quota;
+pub mod rate;
 pub mod request;
 mod request_log;
 mod server;
@@ -43,6 +44,7 @@ pub use health::Readiness;
 pub use server::serve;
 
 use crate::auth::Verifier;
+use crate::cache::RateLimit;
 use crate::config::Config;
 use crate::jobs::Wakes;
 use crate::operations::blocks::Blocks;
@@ -78,6 +80,8 @@ pub struct AppState {
     pub committed: Arc<Notify>,
     /// Wakes the jobs of this process.
     pub wakes: Wakes,
+    /// How often a tenant may browse.
+    pub browse_limit: RateLimit,
 }
 
 /// Endpoints that answer within `http.request_timeout`.

@@ -54,6 +54,18 @@ impl<'a> Paging<'a> {
         i64::from(self.limit) + 1
     }
 
+    /// How many items are shown at most.
+    #[must_use]
+    pub const fn limit(&self) -> usize {
+        self.limit as usize
+    }
+
+    /// The page of these items, and the cursor after `resume_after` where there is more.
+    #[must_use]
+    pub fn page_until<T>(&self, items: Vec<T>, resume_after: Option<&str>) -> Page<T> {
+        Page { items, next_page: resume_after.map(|last| self.cursors.seal(self.bound_to, last)) }
+    }
+
     /// The page of what was read, and the cursor after its last item, which `name` names.
     pub fn page<T>(&self, mut items: Vec<T>, name: impl Fn(&T) -> String) -> Page<T> {
         let limit = self.limit as usize;

@@ -63,7 +63,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
         ),
         numbers: Numbers::new(
             store.clone(),
-            cache,
+            cache.clone(),
             config.policy(),
             "starter",
             Arc::clone(&committed),
@@ -74,6 +74,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
         store,
         committed,
         wakes: crate::jobs::Wakes::default(),
+        browse_limit: crate::app::browse_limit(&config, &cache),
         plan,
         config: Arc::new(config),
         verifier: Arc::new(verifier().await),

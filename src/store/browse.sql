@@ -1,31 +1,105 @@
--- What a tenant may take now, by identifier.
--- $1 class or NULL; $2 after this identifier; $3 and $4 the half-open range of identifiers that a prefix means; $5 operator or
--- NULL; $6 vanity or NULL; $7 the tenant or NULL; $8 identifiers that are never leased; $9 the most rows; $10 and $11 the moment
--- that is expected, and by how many seconds PostgreSQL's clock may be off it.
+-- A stretch of what a tenant may take now, in the order of identifiers.
+--
+-- $1 classes, and for each $5 and $6 the half-open range of its identifiers and $10 a LIKE pattern or NULL; $2 eligibilities
+-- for vanity; $3 operator or NULL for all; $4 after this identifier; $7 the tenant or NULL; $8 identifiers that are never
+-- leased; $9 how many numbers to look at; $11 and $12 the moment that is expected, and by how many seconds PostgreSQL's clock
+-- may be off it. Gives of those looked at the ones that match, and the last one of all, marked;
+-- `looked_at` says how many there were.
+--
+-- Each branch is one range of one index, so that nothing is read to be left out but what is not offered yet, or barred. It is
+-- bounded and sorted by all of the index's columns: by the identifier alone the primary key would look as good to the planner,
+-- and that has the numbers that are taken too. Time counts at use: what has run out and has not been written down is offered
+-- too; of that there is little at any time.
 WITH moment AS MATERIALIZED (
-    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $10::timestamptz))::float8 <= $11::float8
-                THEN clock_timestamp() ELSE $10 END AS at
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $11::timestamptz))::float8 <= $12::float8
+                THEN clock_timestamp() ELSE $11 END AS at
+),
+standing AS (
+    SELECT t.operator_allowlist AS allowed FROM numbering.tenants t WHERE t.tenant_id = $7
+),
+operators AS (
+    SELECT o.operator
+    FROM unnest(coalesce((SELECT s.allowed FROM standing s), ARRAY[$3::text])) AS o (operator)
+    WHERE $3 IS NULL OR o.operator = $3
+),
+restricted AS (
+    SELECT $3 IS NOT NULL OR EXISTS (SELECT FROM standing s WHERE s.allowed IS NOT NULL) AS to_operators
+),
+classes AS (
+    SELECT c.class, greatest(c.first, $4) AS first, c.beyond, c.pattern
+    FROM unnest($1::text[], $5::text[], $6::text[], $10::text[]) AS c (class, first, beyond, pattern)
+),
+branches AS (
+    SELECT c.*, v.eligible, NULL AS operator
+    FROM classes c CROSS JOIN unnest($2::boolean[]) AS v (eligible) CROSS JOIN restricted r
+    WHERE NOT (r.to_operators AND c.class = 'MSISDN')
+    UNION ALL
+    SELECT c.*, v.eligible, o.operator
+    FROM classes c CROSS JOIN operators o CROSS JOIN unnest($2::boolean[]) AS v (eligible) CROSS JOIN restricted r
+    WHERE r.to_operators AND c.class = 'MSISDN'
+),
+overdue AS (
+    SELECT c.identifier FROM numbering.claims c
+    WHERE c.state IN ('RESERVED', 'HELD') AND c.deadline <= (SELECT m.at FROM moment m)
+    UNION ALL
+    SELECT n.identifier FROM numbering.numbers n
+    WHERE n.state = 'QUARANTINE' AND n.deadline <= (SELECT m.at FROM moment m)
+),
+pool AS (
+    SELECT n.identifier, b.pattern
+    FROM branches b
+    CROSS JOIN LATERAL (
+        (SELECT a.identifier FROM numbering.numbers a
+         WHERE b.operator IS NULL AND a.state = 'AVAILABLE' AND a.identifier <> $4
+            AND (a.identifier_class, a.vanity_eligible, a.identifier) >= (b.class, b.eligible, b.first)
+            AND (a.identifier_class, a.vanity_eligible, a.identifier) < (b.class, b.eligible, b.beyond)
+            AND (a.valid_from IS NULL OR a.valid_from <= (SELECT m.at FROM moment m))
+            AND (a.bars = '[]' OR NOT EXISTS (
+                SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
+                WHERE bar.tenant = $7 AND bar.until > (SELECT m.at FROM moment m)))
+         ORDER BY a.identifier_class, a.vanity_eligible, a.identifier
+         LIMIT $9)
+        UNION ALL
+        (SELECT a.identifier FROM numbering.numbers a
+         WHERE b.operator IS NOT NULL AND a.state = 'AVAILABLE' AND a.identifier <> $4
+            AND (a.operator_id, a.vanity_eligible, a.identifier) >= (b.operator, b.eligible, b.first)
+            AND (a.operator_id, a.vanity_eligible, a.identifier) < (b.operator, b.eligible, b.beyond)
+            AND (a.valid_from IS NULL OR a.valid_from <= (SELECT m.at FROM moment m))
+            AND (a.bars = '[]' OR NOT EXISTS (
+                SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
+                WHERE bar.tenant = $7 AND bar.until > (SELECT m.at FROM moment m)))
+         ORDER BY a.operator_id, a.vanity_eligible, a.identifier
+         LIMIT $9)
+    ) AS n
+    UNION ALL
+    SELECT a.identifier, b.pattern
+    FROM overdue o
+    JOIN numbering.numbers a ON a.identifier = o.identifier
+    JOIN branches b ON b.class = a.identifier_class AND b.eligible = a.vanity_eligible
+        AND (b.operator IS NULL OR b.operator = a.operator_id)
+    WHERE a.state IN ('RESERVED', 'HELD', 'QUARANTINE') AND a.deadline <= (SELECT m.at FROM moment m)
+        AND a.identifier >= b.first AND a.identifier < b.beyond AND a.identifier <> $4
+        AND (a.valid_from IS NULL OR a.valid_from <= (SELECT m.at FROM moment m))
+        AND (a.bars = '[]' OR NOT EXISTS (
+            SELECT FROM jsonb_to_recordset(a.bars) AS bar (tenant text, until timestamptz)
+            WHERE bar.tenant = $7 AND bar.until > (SELECT m.at FROM moment m)))
+),
+looked_at AS MATERIALIZED (
+    SELECT p.identifier, p.pattern IS NULL OR p.identifier LIKE p.pattern AS matches
+    FROM pool p
+    WHERE p.identifier <> ALL ($8)
+    ORDER BY p.identifier
+    LIMIT $9
+),
+stretch AS (
+    SELECT count(*) AS looked_at, max(l.identifier) AS last FROM looked_at l
 )
 SELECT n.identifier, n.identifier_class, n.shown, n.operator_id, n.vanity_eligible,
-       p.amount::text AS list_amount, p.currency AS list_currency, p.per AS list_per
-FROM numbering.numbers n
-JOIN numbering.prices p ON p.identifier_class = n.identifier_class AND p.price_tier = n.price_tier
-WHERE ($1::text IS NULL OR n.identifier_class = $1)
-  AND n.identifier > $2
-  AND n.identifier >= $3
-  AND n.identifier < $4
-  AND ($5::text IS NULL OR n.operator_id = $5)
-  AND ($6::boolean IS NULL OR n.vanity_eligible = $6)
-  AND n.state IN ('AVAILABLE', 'RESERVED', 'HELD', 'QUARANTINE')
-  -- Time counts at use: what has run out is free, whether or not it has been written down.
-  AND (n.state = 'AVAILABLE' OR n.deadline <= (SELECT m.at FROM moment m))
-  AND (n.valid_from IS NULL OR n.valid_from <= (SELECT m.at FROM moment m))
-  AND n.identifier <> ALL ($8)
-  AND NOT EXISTS (
-      SELECT FROM jsonb_to_recordset(n.bars) AS bar (tenant text, until timestamptz)
-      WHERE bar.tenant = $7 AND bar.until > (SELECT m.at FROM moment m))
-  AND ($7::text IS NULL OR n.operator_id IS NULL OR NOT EXISTS (
-      SELECT FROM numbering.tenants t
-      WHERE t.tenant_id = $7 AND t.operator_allowlist IS NOT NULL AND n.operator_id <> ALL (t.operator_allowlist)))
+       p.amount::text AS list_amount, p.currency AS list_currency, p.per AS list_per,
+       l.matches, stretch.looked_at
+FROM looked_at l
+CROSS JOIN stretch
+JOIN numbering.numbers n ON n.identifier = l.identifier
+LEFT JOIN numbering.prices p ON p.identifier_class = n.identifier_class AND p.price_tier = n.price_tier
+WHERE l.matches OR l.identifier = stretch.last
 ORDER BY n.identifier
-LIMIT $9

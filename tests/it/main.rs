@@ -6,6 +6,7 @@
 mod support;
 
 mod alerts;
+mod browse;
 mod concurrency;
 mod consume;
 mod development;

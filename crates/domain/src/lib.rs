@@ -12,6 +12,7 @@ pub mod ids;
 pub mod lease;
 pub mod number;
 pub mod numbering_plan;
+pub mod pattern;
 pub mod policy;
 pub mod price;
 pub mod rejection;
@@ -28,6 +29,7 @@ pub use ids::{BlockId, ChargeId, LeaseId, OperatorId, ReservationId, SigningKeyI
 pub use lease::Lease;
 pub use number::{Number, State, StateName};
 pub use numbering_plan::{NumberingPlan, OperatorPrefixes};
+pub use pattern::{InvalidPattern, Pattern};
 pub use policy::Policy;
 pub use price::Price;
 pub use rejection::Rejection;

@@ -2,18 +2,21 @@
 
 use axum::Json;
 use axum::extract::State;
-use numbering_domain::{IdentifierClass, OperatorId};
+use axum::http::HeaderMap;
+use numbering_domain::{IdentifierClass, OperatorId, Pattern};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::http::AppState;
+use crate::http::code::Code;
 use crate::http::documented::problem_responses;
 use crate::http::extract::QueryParameters;
-use crate::http::guard::{Authorized, NumbersReadOrAdmin};
+use crate::http::guard::NumbersReadOrAdmin;
 use crate::http::paging::{DEFAULT_LIMIT, Paging};
 use crate::http::problem::ApiError;
+use crate::http::rate::Browsing;
 use crate::http::shapes::{Page, PriceBody};
-use crate::store::browse::{BrowseFilter, Offered};
+use crate::store::browse::{BrowseFilter, ClassSearch, Offered};
 
 /// The longest prefix, in characters: the longest identifier.
 const PREFIX_MOST_CHARS: usize = 16;
@@ -34,6 +37,10 @@ pub struct BrowseQuery {
     pub prefix: Option<String>,
     /// Only those that are, or are not, eligible for a vanity lease.
     pub vanity: Option<bool>,
+    /// Only those that it finds: `*` stands for any run of characters, `?` for one. A page of a search that finds little may
+    /// have fewer items than `limit`, or none, and still a `nextPage`.
+    #[param(example = "*777")]
+    pub pattern: Option<String>,
     /// 1 to 200, 50 by default.
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u32>,
@@ -73,7 +80,7 @@ impl From<Offered> for OfferedBody {
 
 problem_responses! {
     /// Refusals of a list.
-    BrowseProblems = [InvalidCursor];
+    BrowseProblems = [InvalidCursor, InvalidPattern, RateLimited];
 }
 
 /// The available pool, by identifier. The order is stable under concurrent changes.
@@ -86,25 +93,27 @@ problem_responses! {
 )]
 pub async fn browse(
     State(state): State<AppState>,
-    authorized: Authorized<NumbersReadOrAdmin>,
+    browsing: Browsing<NumbersReadOrAdmin>,
     QueryParameters(query): QueryParameters<BrowseQuery>,
-) -> Result<Json<Page<OfferedBody>>, ApiError> {
-    let tenant = authorized.caller.tenant.as_ref();
+) -> Result<(HeaderMap, Json<Page<OfferedBody>>), ApiError> {
+    let tenant = browsing.caller.tenant.as_ref();
     let filter = filter(&query)?;
     let vanity = query.vanity.map_or("", |vanity| if vanity { "true" } else { "false" });
     let bound_to = [
         tenant.map_or("", |tenant| tenant.as_str()),
         "available",
-        filter.class.map_or("", IdentifierClass::as_str),
+        query.identifier_class.as_deref().unwrap_or_default(),
         filter.operator.as_ref().map_or("", OperatorId::as_str),
-        &filter.prefix,
+        query.prefix.as_deref().unwrap_or_default(),
         vanity,
+        query.pattern.as_deref().unwrap_or_default(),
     ];
     let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
     let after = paging.last.as_deref().unwrap_or_default();
     let never: Vec<String> = state.plan.never_leasable.iter().cloned().collect();
-    let offered = state.store.browse(&filter, tenant, &never, after, paging.rows_to_read()).await?;
-    Ok(Json(paging.page(offered, |offered| offered.key.clone()).map(OfferedBody::from)))
+    let browsed = state.store.browse(&filter, tenant, &never, after, paging.limit()).await?;
+    let page = paging.page_until(browsed.offered, browsed.resume_after.as_deref()).map(OfferedBody::from);
+    Ok((browsing.headers, Json(page)))
 }
 
 fn filter(query: &BrowseQuery) -> Result<BrowseFilter, ApiError> {
@@ -120,26 +129,48 @@ fn filter(query: &BrowseQuery) -> Result<BrowseFilter, ApiError> {
         .map(OperatorId::parse)
         .transpose()
         .map_err(|invalid| refused("operatorId", &format!("operatorId {invalid}")))?;
-    let prefix = canonical_prefix(class, query.prefix.as_deref().unwrap_or_default())
-        .ok_or_else(|| refused("prefix", "prefix must be the beginning of an identifier of this class"))?;
-    Ok(BrowseFilter { class, operator, prefix, vanity: query.vanity })
+    let (prefix, pattern) = (meant(query.prefix.as_deref()), meant(query.pattern.as_deref()));
+    let wanted = class.map_or(IdentifierClass::ALL.to_vec(), |class| vec![class]);
+    let mut classes = Vec::with_capacity(wanted.len());
+    // What no identifier of a class can begin with or look like finds nothing in it; where that is so of all, it is a slip.
+    let mut fault = None;
+    for class in wanted {
+        match search(class, prefix.as_deref(), pattern.as_deref()) {
+            Ok(search) => classes.push(search),
+            Err(refusal) => fault = Some(refusal),
+        }
+    }
+    match fault {
+        Some(refusal) if classes.is_empty() => Err(refusal),
+        _ => Ok(BrowseFilter { classes, operator, vanity: query.vanity }),
+    }
 }
 
-/// The prefix as canonical keys begin, by its own shape where no class is named. In a query string `+` reads as a space, so a space stands for it here.
-fn canonical_prefix(class: Option<IdentifierClass>, prefix: &str) -> Option<String> {
-    if prefix.is_empty() {
-        return Some(String::new());
-    }
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    let class = class.unwrap_or(match prefix.as_bytes() {
-        [b'+' | b' ', ..] => IdentifierClass::Msisdn,
-        _ if digits(prefix) => IdentifierClass::ShortCode,
-        _ => IdentifierClass::Alpha,
+/// In a query string `+` reads as a space, so a space at the beginning stands for it here.
+fn meant(text: Option<&str>) -> Option<String> {
+    text.map(|text| text.strip_prefix(' ').map_or_else(|| text.to_owned(), |rest| format!("+{rest}")))
+}
+
+fn search(class: IdentifierClass, prefix: Option<&str>, pattern: Option<&str>) -> Result<ClassSearch, ApiError> {
+    let prefix = canonical_prefix(class, prefix.unwrap_or_default()).ok_or_else(|| {
+        let detail = "prefix must be the beginning of an identifier of this class";
+        ApiError::malformed(detail).with("parameter", "prefix")
+    })?;
+    let pattern = pattern.map(|text| {
+        Pattern::parse(text, class)
+            .map_err(|invalid| ApiError::new(Code::InvalidPattern, invalid.to_string()).with("parameter", "pattern"))
     });
+    Ok(ClassSearch { class, prefix, pattern: pattern.transpose()? })
+}
+
+/// The prefix as canonical keys of this class begin.
+fn canonical_prefix(class: IdentifierClass, prefix: &str) -> Option<String> {
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let fits = prefix.len() <= PREFIX_MOST_CHARS;
     match class {
+        _ if prefix.is_empty() => Some(String::new()),
         IdentifierClass::Msisdn => {
-            let national = prefix.strip_prefix(['+', ' ']).unwrap_or(prefix);
+            let national = prefix.strip_prefix('+').unwrap_or(prefix);
             (fits && digits(national)).then(|| format!("+{national}"))
         }
         IdentifierClass::ShortCode => (fits && digits(prefix)).then(|| prefix.to_owned()),
@@ -159,7 +190,6 @@ mod tests {
         for (class, prefix, canonical) in [
             (IdentifierClass::Msisdn, "9370", Some("+9370")),
             (IdentifierClass::Msisdn, "+9370", Some("+9370")),
-            (IdentifierClass::Msisdn, " 9370", Some("+9370")),
             (IdentifierClass::Msisdn, "93%", None),
             (IdentifierClass::Msisdn, "۹۳", None),
             (IdentifierClass::ShortCode, "12", Some("12")),
@@ -168,7 +198,7 @@ mod tests {
             (IdentifierClass::Alpha, "b%", None),
             (IdentifierClass::Alpha, "", Some("")),
         ] {
-            assert_eq!(canonical_prefix(Some(class), prefix).as_deref(), canonical, "{prefix:?}");
+            assert_eq!(canonical_prefix(class, prefix).as_deref(), canonical, "{prefix:?}");
         }
     }
 }

@@ -250,6 +250,9 @@ fn usual<'a>(stack: &SharedStack, part: &Part, directory: &Path, issuer: &Issuer
             "NUMBERING_SECURITY__CURSOR_KEY",
             "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f".to_owned(),
         ),
+        // Tests browse more than people do.
+        ("NUMBERING_BROWSE__RATE_LIMIT", "100000".to_owned()),
+        ("NUMBERING_BROWSE__RATE_LIMIT_WITHOUT_REDIS", "100000".to_owned()),
         ("NUMBERING_IMPORT__SPOOL_DIR", directory.display().to_string()),
     ]
 }
