@@ -34,16 +34,16 @@ const STEPS: usize = 1_000;
 fn policy() -> Policy {
     let ms = SignedDuration::from_millis;
     Policy {
-        reservation_ttl: ms(25),
-        hold_ttl: ms(40),
+        reservation_ttl: ms(60),
+        hold_ttl: ms(100),
         renewal_window: ms(900),
-        renewal_retry: ms(30),
-        reminder_interval: ms(20),
-        vanity_grace: ms(120),
+        renewal_retry: ms(60),
+        reminder_interval: ms(60),
+        vanity_grace: ms(400),
         quarantine_msisdn: ms(60),
-        quarantine_short_code: ms(35),
+        quarantine_short_code: ms(200),
         quarantine_alpha: ms(0),
-        quarantine_vanity: ms(80),
+        quarantine_vanity: ms(300),
     }
 }
 
@@ -85,7 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Asked::FailRenewal),
         5 => Just(Asked::Remind),
         1 => Just(Asked::Revoke),
-        2 => Just(Asked::Override),
+        5 => Just(Asked::Override),
     ];
     prop_oneof![
         12 => (0..NUMBERS.len(), 0..TENANTS.len(), prop::bool::weighted(0.8), asked)
