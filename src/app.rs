@@ -28,6 +28,7 @@ use crate::jobs::end_quarantine::EndQuarantine;
 use crate::jobs::expire_leases::ExpireLeases;
 use crate::jobs::grace_reminders::GraceReminders;
 use crate::jobs::override_report::OverrideReport;
+use crate::jobs::reconcile_usage::ReconcileUsage;
 use crate::jobs::release_expired::{self, ReleaseExpired};
 use crate::jobs::renew_leases::RenewLeases;
 use crate::jobs::{self, Job, Runner, RunnerSettings, Wakes};
@@ -296,6 +297,8 @@ fn keep_jobs(workers: &TaskTracker, state: &AppState, renewals: Renewals, replic
     let policy = state.config.policy();
     keep.job(GraceReminders::new(store.clone(), numbers, policy, &settings.grace_reminders));
     keep.job(OverrideReport::new(store.clone(), Arc::clone(&state.committed), &settings.override_report));
+    let alerts = Alerts::new(store.clone(), Arc::clone(&state.committed));
+    keep.job(ReconcileUsage::new(store.clone(), alerts, &settings.reconcile_usage));
 }
 
 /// What every job is started with.

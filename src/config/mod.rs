@@ -240,6 +240,7 @@ impl Config {
             ("jobs.renew_leases", &self.jobs.renew_leases),
             ("jobs.grace_reminders", &self.jobs.grace_reminders),
             ("jobs.override_report", &self.jobs.override_report),
+            ("jobs.reconcile_usage", &self.jobs.reconcile_usage),
         ] {
             // Empty is what a fault left.
             if !schedule.is_empty() && croner::Cron::from_str(schedule).is_err() {

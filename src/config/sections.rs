@@ -442,6 +442,8 @@ section! {
         grace_reminders: String = "0 * * * *".to_owned(),
         /// When the overrides of the day before are reported in any case (US-NUM-006).
         override_report: String = "10 0 * * *".to_owned(),
+        /// When the counters of quotas are compared with the rows (US-NUM-011).
+        reconcile_usage: String = "10 4 * * *".to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod end_quarantine;
 pub mod expire_leases;
 pub mod grace_reminders;
 pub mod override_report;
+pub mod reconcile_usage;
 pub mod release_expired;
 pub mod renew_leases;
 mod runner;
@@ -104,7 +105,7 @@ impl Wakes {
 }
 
 /// Every job there is.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
     release_expired::NAME,
     end_quarantine::NAME,
     expire_leases::NAME,
@@ -112,4 +113,5 @@ pub const NAMES: [&str; 7] = [
     renew_leases::NAME,
     grace_reminders::NAME,
     override_report::NAME,
+    reconcile_usage::NAME,
 ];

@@ -23,11 +23,13 @@ pub enum AlertKind {
     DeadLetter,
     /// The recall of all that a suspended tenant has waits for an admin; its subject is the cascade.
     CascadeWaiting,
+    /// Counters of quotas are not what the rows say; its subject is `tenants`.
+    UsageMismatch,
 }
 
 impl AlertKind {
     /// All there are.
-    pub const ALL: [Self; 3] = [Self::ClockSkew, Self::DeadLetter, Self::CascadeWaiting];
+    pub const ALL: [Self; 4] = [Self::ClockSkew, Self::DeadLetter, Self::CascadeWaiting, Self::UsageMismatch];
 
     /// Its name.
     #[must_use]
@@ -36,6 +38,7 @@ impl AlertKind {
             Self::ClockSkew => "numbering_clock_skew",
             Self::DeadLetter => "numbering_dead_letter",
             Self::CascadeWaiting => "numbering_cascade_waiting",
+            Self::UsageMismatch => "numbering_usage_mismatch",
         }
     }
 
@@ -43,7 +46,7 @@ impl AlertKind {
     #[must_use]
     pub const fn severity(self) -> Severity {
         match self {
-            Self::ClockSkew | Self::DeadLetter | Self::CascadeWaiting => Severity::Critical,
+            Self::ClockSkew | Self::DeadLetter | Self::CascadeWaiting | Self::UsageMismatch => Severity::Critical,
         }
     }
 
@@ -54,6 +57,7 @@ impl AlertKind {
             Self::ClockSkew => "docs/runbooks/clock-skew.md",
             Self::DeadLetter => "docs/runbooks/dead-letter.md",
             Self::CascadeWaiting => "docs/runbooks/cascade-waiting.md",
+            Self::UsageMismatch => "docs/runbooks/usage-mismatch.md",
         }
     }
 }

@@ -29,6 +29,7 @@ pub(crate) mod rows;
 pub mod snapshot;
 pub mod tenants;
 pub mod told;
+pub mod usage;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
