@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::faults::books;
-use crate::support::TestApp;
-use crate::support::incoming::{CASCADES, event, until};
+use crate::support::incoming::{CASCADES, event};
+use crate::support::{TestApp, until};
 
 const SUSPENDED: &str = "compliance.tenant.suspended";
 const REINSTATED: &str = "compliance.tenant.reinstated";

@@ -10,10 +10,7 @@ use tokio_postgres::Client as Database;
 
 use crate::faults::books;
 use crate::support::billing::{Billing, HeldLine};
-use crate::support::{Client, TestApp};
-
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::support::{Client, PATIENCE, TestApp, until};
 
 /// Terms of seconds, which may be renewed from their beginning on: each once, as the next one begins where it ends.
 const SECONDS: [(&str, &str); 4] = [
@@ -53,15 +50,6 @@ async fn told(database: &Database, number: &str, event: &str, count: usize) -> V
         }
     };
     timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{number}: {event} does not come {count} times"))
-}
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !holds().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
 }
 
 async fn count(database: &Database, sql: &str) -> i64 {
@@ -275,12 +263,12 @@ async fn a_crash_leaves_the_words_to_ask_again_in_although_the_price_list_has_ch
         "UPDATE numbering.prices SET amount = 99 WHERE identifier_class = 'MSISDN' AND price_tier = 'standard'";
     assert_eq!(database.execute(raised, &[]).await.unwrap(), 1);
     app.stop_serving().await;
-    let (_, stop) = app.replica(&settings(billing.url(), &[window])).await;
+    let replica = app.replica(&settings(billing.url(), &[window])).await;
     let renewed = told(&database, &number, "numbering.lease.renewed", 1).await.remove(0);
     assert_eq!(renewed["price"]["amount"], "2.5", "the price that was charged is the price of the term");
     let charges = billing.charges().await;
     assert_eq!((charges.len(), &charges[0]["amount"]), (1, &json!("2.50")));
-    stop.cancel();
+    replica.stop().await;
 }
 
 #[tokio::test]
@@ -325,9 +313,9 @@ async fn of_a_recall_and_a_renewal_that_race_one_comes_first_and_every_charge_is
     app.stop_serving().await;
     // All are charged, and all the answers are on the way, when the recalls set out.
     let patient = [("NUMBERING_BILLING__TIMEOUT", "30s"), ("NUMBERING_BILLING__IN_FLIGHT", "40")];
-    let (address, stop) = app.replica(&settings(&line.url(), &patient)).await;
+    let replica = app.replica(&settings(&line.url(), &patient)).await;
     until("all are charged", async || billing.charges().await.len() == LEASES).await;
-    let admin = app.admin().at(address);
+    let admin = app.admin().at(replica.http);
     // One comes before its answer for certain, one after its renewal, and the others race.
     let (first, racing, last) = (&numbers[0], &numbers[1..LEASES - 1], &numbers[LEASES - 1]);
     admin.recall(first, "ABUSE", Some("ABUSE-1")).await.expect(200);
@@ -354,7 +342,7 @@ async fn of_a_recall_and_a_renewal_that_race_one_comes_first_and_every_charge_is
     assert_eq!(count(&database, in_force).await, 0, "every number was recalled, before its renewal or after");
     until("all is published", async || count(&database, "SELECT count(*) FROM numbering.outbox").await == 0).await;
     books::balance(&app).await;
-    stop.cancel();
+    replica.stop().await;
 }
 
 const GRACE: [(&str, &str); 3] = [

@@ -19,7 +19,7 @@ async fn postgresql_is_away_when_an_event_comes_and_it_is_taken_once_it_is_back(
     let ack_wait = ("NUMBERING_INBOX__ACK_WAIT", "600ms");
     let app = TestApp::start_on(SharedStack::of(&stack), &[ack_wait]).await;
     // It would have the message if the first fell silent.
-    let (_, stop_second) = app.replica(&[ack_wait]).await;
+    let second = app.replica(&[ack_wait]).await;
     until("both wait for messages", async || app.taken_in("COMPLIANCE").await.num_waiting >= 2).await;
     stack.postgres.kill().await;
     app.tell(SUSPENDED, json!({ "tenantId": "tenant-a", "ticketId": "T-1" })).await;
@@ -33,7 +33,7 @@ async fn postgresql_is_away_when_an_event_comes_and_it_is_taken_once_it_is_back(
     app.dead_letters(0).await;
     assert_eq!(app.taken_in("COMPLIANCE").await.delivered.consumer_sequence, 1, "it was given out once");
     books::balance(&app).await;
-    stop_second.cancel();
+    second.stop().await;
     app.stop().await;
     stack.stop().await;
 }
