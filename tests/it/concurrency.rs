@@ -82,7 +82,7 @@ async fn of_200_clients_that_lease_into_a_quota_of_50_over_two_replicas_50_succe
         ("NUMBERING_DATABASE__STATEMENT_TIMEOUT", "20s"),
     ];
     let app = TestApp::start_with(&settings).await;
-    let (second, stop_second) = app.replica(&settings).await;
+    let second = app.replica(&settings).await;
     let path = "/v1/admin/numbering/tenants/tenant-a";
     let plan = json!({"plan": "business", "status": "ACTIVE", "operatorAllowlist": null});
     app.admin().put(path, &plan).await.expect(200);
@@ -92,7 +92,7 @@ async fn of_200_clients_that_lease_into_a_quota_of_50_over_two_replicas_50_succe
     let client = app.client(token);
     let mut clients = JoinSet::new();
     for (at, number) in app.stock_numbers(200).await.into_iter().enumerate() {
-        let client = if at % 2 == 0 { client.clone() } else { client.clone().at(second) };
+        let client = if at % 2 == 0 { client.clone() } else { client.clone().at(second.http) };
         clients.spawn(async move { client.lease(&number, "1m").await });
     }
     let answers = clients.join_all().await;
@@ -106,7 +106,7 @@ async fn of_200_clients_that_lease_into_a_quota_of_50_over_two_replicas_50_succe
     let quotas = client.get("/v1/quota").await.expect(200);
     assert_eq!(quotas["quotas"]["MSISDN"], json!({"quota": QUOTA, "current": QUOTA}));
     books::balance(&app).await;
-    stop_second.cancel();
+    second.stop().await;
     app.stop().await;
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Client, TestApp};
+use crate::support::{Client, TestApp, until};
 
 /// US-NUM-010: from the deadline to the row.
 const RELEASED_WITHIN: Duration = Duration::from_secs(2);
@@ -51,12 +51,14 @@ async fn is_released_in_time(app: &TestApp, number: &str, claim: &Value) {
     assert!(Duration::try_from(late).unwrap() <= RELEASED_WITHIN, "released {late} late");
 }
 
-async fn job(app: &TestApp, name: &str) -> Value {
-    let jobs = app.admin().get("/v1/admin/numbering/jobs").await.expect(200);
-    jobs["items"].as_array().unwrap().iter().find(|job| job["name"] == name).unwrap().clone()
+async fn job(admin: &Client, name: &str) -> Option<Value> {
+    let jobs = admin.get("/v1/admin/numbering/jobs").await.expect(200);
+    jobs["items"].as_array().unwrap().iter().find(|job| job["name"] == name).cloned()
 }
 
+/// Runs a job, once the service that has just started has made it known.
 async fn run(admin: &Client, name: &str) -> Value {
+    until("the job is known", async || job(admin, name).await.is_some()).await;
     admin.post(&format!("/v1/admin/numbering/jobs/{name}/run"), &json!({})).await.expect(200)
 }
 
@@ -156,7 +158,7 @@ async fn jobs_are_shown_with_their_holder_and_latest_runs_and_run_when_asked_to(
     );
     assert_eq!(done["lastRun"], done["lastResult"]["startedAt"]);
     assert!(moment(&done["nextRun"]) > moment(&done["lastRun"]));
-    assert_eq!(job(&app, "end_quarantine").await["schedule"], "*/5 * * * *");
+    assert_eq!(job(&admin, "end_quarantine").await.unwrap()["schedule"], "*/5 * * * *");
     admin.post("/v1/admin/numbering/jobs/no_such_job/run", &json!({})).await.problem(404, "NOT_FOUND");
     app.stop().await;
 }
@@ -166,17 +168,24 @@ async fn a_job_is_taken_over_when_its_holder_vanishes() {
     let app =
         TestApp::start_with(&[("NUMBERING_INSTANCE__NAME", "first"), ("NUMBERING_POLICY__RESERVATION_TTL", "1s")])
             .await;
-    let database = app.superuser().await;
+    let (admin, database) = (app.admin(), app.superuser().await);
     let number = app.stock_numbers(1).await.remove(0);
-    // A holder that will never be heard of again: it has the role, by its row, for a little longer.
+    // A holder that will never be heard of again: it has the role, by its row, for a few seconds more.
     let sql = "UPDATE numbering.leaderships SET holder = gen_random_uuid(), holder_name = 'gone', term = term + 1,
-                   expires_at = clock_timestamp() + interval '1 second'
-               WHERE role = 'job:release_expired'";
-    run(&app.admin(), "release_expired").await;
-    assert_eq!(database.execute(sql, &[]).await.unwrap(), 1);
-    assert_eq!(job(&app, "release_expired").await["holder"], "gone");
+                   expires_at = clock_timestamp() + interval '4 seconds'
+               WHERE role = 'job:release_expired'
+               RETURNING expires_at";
+    run(&admin, "release_expired").await;
+    let gone_until: Timestamp = database.query_one(sql, &[]).await.unwrap().get(0);
+    assert_eq!(job(&admin, "release_expired").await.unwrap()["holder"], "gone");
     app.tenant("tenant-a").act(&number, "reserve").await.expect(200);
     until_written(&database, &number, "AVAILABLE").await;
-    assert_eq!(job(&app, "release_expired").await["holder"], "first");
+    let sql = "SELECT at FROM numbering.journal WHERE subject = $1 AND type = 'numbering.reservation.released'";
+    let released_at: Timestamp = database.query_one(sql, &[&number]).await.unwrap().get(0);
+    assert!(released_at >= gone_until, "released at {released_at}, while another had the role until {gone_until}");
+    until("the job is held by the replica that is left", async || {
+        job(&admin, "release_expired").await.unwrap()["holder"] == "first"
+    })
+    .await;
     app.stop().await;
 }

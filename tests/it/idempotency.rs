@@ -361,7 +361,7 @@ async fn of_50_identical_requests_one_has_an_effect_on_two_replicas() {
     // Few connections, and patience for them: what is shown here is not how long fifty handshakes take.
     let settings = [("NUMBERING_DATABASE__POOL_SIZE", "4"), ("NUMBERING_DATABASE__ACQUIRE_TIMEOUT", "20s")];
     let app = TestApp::start_with(&settings).await;
-    let (replica, stop) = app.replica(&settings).await;
+    let replica = app.replica(&settings).await;
     let signer = app.operator("awcc", &["+9370"]).await;
     let (a, admin) = (app.tenant("tenant-a"), app.admin());
     let number = &app.stock_numbers(1).await[0];
@@ -382,7 +382,7 @@ async fn of_50_identical_requests_one_has_an_effect_on_two_replicas() {
         for at in 0..50 {
             let mut request = request.clone();
             if at % 2 == 1 {
-                request.client = request.client.at(replica);
+                request.client = request.client.at(replica.http);
             }
             all.spawn(async move { request.with("at-once").await });
         }
@@ -403,7 +403,7 @@ async fn of_50_identical_requests_one_has_an_effect_on_two_replicas() {
         assert_eq!(journal(&database).await - before, entries, "{}", request.path);
         is_replay(first, &request.with("at-once").await);
     }
-    stop.cancel();
+    replica.stop().await;
     app.stop().await;
 }
 

@@ -29,6 +29,8 @@ const NUMBERS: [(IdentifierClass, &str); 4] = [
     (IdentifierClass::Alpha, "OTHER"),
 ];
 const STEPS: usize = 1_000;
+/// On a busy machine a short moment, such as a grace, is missed more often: the history goes on until each thing has come up.
+const STEPS_AT_MOST: usize = 3_000;
 
 /// So short that every deadline passes within a history.
 fn policy() -> Policy {
@@ -179,7 +181,8 @@ impl Model {
     /// What is due is what the model says is due, and ends as the model says.
     async fn sweep(&mut self, due: Due) {
         let found = self.store.load_due(due, 100).await.unwrap();
-        let Some(now) = found.iter().map(|(now, _)| *now).max() else { return };
+        // All rows of a list have one moment.
+        let Some(now) = found.first().map(|(now, _)| *now) else { return };
         let of_this_kind = |state: &State| match due {
             Due::Reservations => matches!(state, State::Reserved(_) | State::Held(_)),
             Due::Leases => matches!(state, State::Leased(_) | State::Suspended(_)),
@@ -201,10 +204,8 @@ impl Model {
             };
             decided.push((place, decide(number, Acting::Authority, &command, &self.policy, *at).unwrap()));
         }
-        // The list was made a moment before the last row was dated.
-        let due_by_the_model =
-            self.numbers.iter().filter(|n| of_this_kind(&n.state) && overdue(n, now - SignedDuration::from_millis(50)));
-        assert!(due_by_the_model.count() <= found.len(), "something is due and was not found");
+        let due_by_the_model = self.numbers.iter().filter(|number| of_this_kind(&number.state) && overdue(number, now));
+        assert_eq!(due_by_the_model.count(), found.len(), "something is due and was not found");
         self.commit(&decided).await;
     }
 
@@ -271,28 +272,35 @@ fn command(number: &Number, asked: Asked, price: numbering_domain::Price) -> Com
     }
 }
 
+/// What comes up in every history that is long enough.
+const EVENTS: [&str; 11] = [
+    "numbering.reservation.held",
+    "numbering.reservation.released",
+    "numbering.lease.created",
+    "numbering.lease.renewed",
+    "numbering.lease.renewal_failed",
+    "numbering.lease.grace_reminder",
+    "numbering.lease.recalled",
+    "numbering.lease.expired",
+    "numbering.identifier.quarantined",
+    "numbering.identifier.released",
+    "numbering.quarantine.overridden",
+];
+
 #[tokio::test]
 async fn a_random_history_leaves_in_postgresql_what_decide_says() {
-    let history = prop::collection::vec(step(), STEPS).new_tree(&mut TestRunner::deterministic()).unwrap().current();
+    let history =
+        prop::collection::vec(step(), STEPS_AT_MOST).new_tree(&mut TestRunner::deterministic()).unwrap().current();
     let mut app = TestApp::start().await;
     let mut model = Model::new(&app).await;
     app.stop_serving().await;
-    for step in history {
+    for (taken, step) in history.into_iter().enumerate() {
+        if taken >= STEPS && EVENTS.iter().all(|name| model.met.contains(name)) {
+            break;
+        }
         model.take(step).await;
     }
-    for name in [
-        "numbering.reservation.held",
-        "numbering.reservation.released",
-        "numbering.lease.created",
-        "numbering.lease.renewed",
-        "numbering.lease.renewal_failed",
-        "numbering.lease.grace_reminder",
-        "numbering.lease.recalled",
-        "numbering.lease.expired",
-        "numbering.identifier.quarantined",
-        "numbering.identifier.released",
-        "numbering.quarantine.overridden",
-    ] {
+    for name in EVENTS {
         assert!(model.met.contains(name), "{name} never came up");
     }
 }

@@ -94,8 +94,8 @@ async fn each_day_that_is_over_is_published_once_and_so_are_those_that_were_miss
     }
 
     // Two replicas start and find what was missed while there was none.
-    let (first, stop_first) = app.replica(&[]).await;
-    let (_, stop_second) = app.replica(&[]).await;
+    let first = app.replica(&[]).await;
+    let second = app.replica(&[]).await;
     let all = async {
         while days_reported(&database).await.len() < DAYS {
             sleep(Duration::from_millis(20)).await;
@@ -104,7 +104,7 @@ async fn each_day_that_is_over_is_published_once_and_so_are_those_that_were_miss
     timeout(PATIENCE, all).await.expect("the days are reported");
     let run = "/v1/admin/numbering/jobs/override_report/run";
     for _ in 0..2 {
-        let done = app.admin().at(first).post(run, &json!({})).await.expect(200);
+        let done = app.admin().at(first.http).post(run, &json!({})).await.expect(200);
         assert_eq!(
             (&done["lastResult"]["outcome"], &done["lastResult"]["result"]),
             (&json!("DONE"), &json!({ "published": 0 }))
@@ -130,8 +130,8 @@ async fn each_day_that_is_over_is_published_once_and_so_are_those_that_were_miss
     counts.sort_unstable();
     assert_eq!((counts[DAYS - 1], counts[DAYS - 2]), ((2, 2), (0, 0)), "neither today's nor what is too long ago");
     assert_eq!(app.published().await, DAYS as u64);
-    stop_first.cancel();
-    stop_second.cancel();
+    first.stop().await;
+    second.stop().await;
 }
 
 #[tokio::test]

@@ -10,17 +10,15 @@ use tokio_postgres::Client as Database;
 
 use crate::faults::books;
 use crate::support::billing::{Billing, HeldLine};
-use crate::support::{Client, TestApp};
+use crate::support::{Client, PATIENCE, TestApp, until};
 
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Terms of seconds, which may be renewed from their beginning on: each once, as the next one begins where it ends.
+/// Terms of seconds, which may be renewed from their beginning on: each once, as the next one begins where it ends. Where a
+/// test needs something to come before something else does, seconds lie between the two.
 const SECONDS: [(&str, &str); 4] = [
     ("NUMBERING_POLICY__SHORT_TERMS", "true"),
     ("NUMBERING_POLICY__RENEWAL_WINDOW", "1h"),
     ("NUMBERING_POLICY__RENEWAL_RETRY", "1s"),
-    ("NUMBERING_BILLING__TIMEOUT", "500ms"),
+    ("NUMBERING_BILLING__TIMEOUT", "5s"),
 ];
 
 async fn start(billing_url: &str, more: &[(&str, &str)]) -> TestApp {
@@ -53,15 +51,6 @@ async fn told(database: &Database, number: &str, event: &str, count: usize) -> V
         }
     };
     timeout(PATIENCE, look).await.unwrap_or_else(|_| panic!("{number}: {event} does not come {count} times"))
-}
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !holds().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
 }
 
 async fn count(database: &Database, sql: &str) -> i64 {
@@ -132,16 +121,16 @@ async fn an_approved_lease_goes_on_without_a_gap_under_a_new_id_and_is_charged_o
 #[tokio::test]
 async fn only_leases_within_the_window_and_with_auto_renew_are_renewed() {
     let billing = Billing::start().await;
-    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_WINDOW", "2s")]).await;
+    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_WINDOW", "10s")]).await;
     let (database, numbers) = (app.superuser().await, app.stock_numbers(3).await);
     lease(&app, "tenant-a", &numbers[0], "1h", false).await;
-    let off = json!({ "tenantId": "tenant-a", "term": "4s", "autoRenew": false });
+    let off = json!({ "tenantId": "tenant-a", "term": "2s", "autoRenew": false });
     app.admin().post(&format!("/v1/numbers/{}/lease", numbers[1]), &off).await.expect(201);
-    let soon = lease(&app, "tenant-a", &numbers[2], "4s", false).await;
+    let soon = lease(&app, "tenant-a", &numbers[2], "12s", false).await;
     let renewed = told(&database, &numbers[2], "numbering.lease.renewed", 1).await.remove(0);
-    let opens = moment(&soon["effectiveUntil"]) - SignedDuration::from_secs(2);
-    let late = written_at(&renewed).duration_since(opens);
-    assert!(!late.is_negative() && late < SignedDuration::from_secs(2), "renewed {late} after its window opened");
+    assert_eq!(renewed["priorLeaseId"], soon["leaseId"]);
+    let opens = moment(&soon["effectiveUntil"]) - SignedDuration::from_secs(10);
+    assert!(written_at(&renewed) >= opens, "renewed at {}, before its window opened", written_at(&renewed));
     told(&database, &numbers[1], "numbering.lease.expired", 1).await;
     let charges = billing.charges().await;
     assert!(charges.iter().all(|charge| charge["identifier"] == numbers[2].as_str()), "{charges:?}");
@@ -152,22 +141,30 @@ async fn only_leases_within_the_window_and_with_auto_renew_are_renewed() {
 async fn a_rejected_lease_is_asked_about_again_and_ends_at_its_end() {
     let billing = Billing::start().await;
     billing.mode("reject").await;
-    let app = start(billing.url(), &[]).await;
-    let (database, number) = (app.superuser().await, app.stock_numbers(1).await.remove(0));
-    let old = lease(&app, "tenant-a", &number, "4s", false).await;
-    let expired = told(&database, &number, "numbering.lease.expired", 1).await.remove(0);
-    assert_eq!(expired["endedAt"], old["effectiveUntil"]);
-    let failed = told(&database, &number, "numbering.lease.renewal_failed", 3).await;
+    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_RETRY", "4s")]).await;
+    let (database, numbers) = (app.superuser().await, app.stock_numbers(2).await);
+    let [short, long] = numbers.as_slice() else { panic!("{numbers:?}") };
+    // One ends before it would be asked about again, whenever that was; the other goes on for as long as it takes.
+    let ends = lease(&app, "tenant-a", short, "4s", false).await;
+    let goes_on = lease(&app, "tenant-a", long, "1h", false).await;
+    let failed = told(&database, long, "numbering.lease.renewal_failed", 3).await;
     for (attempt, next) in failed.iter().zip(failed.iter().skip(1)) {
-        assert_eq!((&attempt["reason"], &attempt["leaseId"]), (&json!("BILLING_REJECTED"), &old["leaseId"]));
-        let late = written_at(next).duration_since(moment(&attempt["retryAt"]));
-        assert!(!late.is_negative() && late < SignedDuration::from_secs(2), "asked again {late} after its time");
+        assert_eq!((&attempt["reason"], &attempt["leaseId"]), (&json!("BILLING_REJECTED"), &goes_on["leaseId"]));
+        let retry_at = moment(&attempt["retryAt"]);
+        assert!(written_at(next) >= retry_at, "asked again at {}, before {retry_at}", written_at(next));
     }
-    assert_eq!(failed.last().unwrap().get("retryAt"), None, "none comes before the lease's end");
-    told(&database, &number, "numbering.identifier.quarantined", 1).await;
-    assert_eq!(app.validate(&number, "tenant-a").await.reason().as_str_name(), "LEASE_EXPIRED");
+    let expired = told(&database, short, "numbering.lease.expired", 1).await.remove(0);
+    assert_eq!(moment(&expired["endedAt"]), moment(&ends["effectiveUntil"]));
+    let failed = told(&database, short, "numbering.lease.renewal_failed", 1).await;
+    let [last] = failed.as_slice() else { panic!("asked once: {failed:#?}") };
+    assert_eq!((&last["reason"], &last["leaseId"]), (&json!("BILLING_REJECTED"), &ends["leaseId"]));
+    assert_eq!(last.get("retryAt"), None, "none comes before the lease's end");
+    told(&database, short, "numbering.identifier.quarantined", 1).await;
+    assert_eq!(app.validate(short, "tenant-a").await.reason().as_str_name(), "LEASE_EXPIRED");
+    app.tenant("tenant-a").recall(long, "TENANT_INITIATED", None).await.expect(200);
+    let open = "SELECT count(*) FROM numbering.renewal_requests";
+    until("no question is open", async || count(&database, open).await == 0).await;
     assert!(billing.charges().await.is_empty());
-    assert_eq!(count(&database, "SELECT count(*) FROM numbering.renewal_requests").await, 0);
     books::balance(&app).await;
     app.stop().await;
 }
@@ -175,9 +172,10 @@ async fn a_rejected_lease_is_asked_about_again_and_ends_at_its_end() {
 #[tokio::test]
 async fn a_suspended_tenant_s_lease_is_not_renewed_and_billing_is_not_asked() {
     let billing = Billing::start().await;
-    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_WINDOW", "3s")]).await;
+    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_WINDOW", "6s")]).await;
     let (database, number) = (app.superuser().await, app.stock_numbers(1).await.remove(0));
-    let old = lease(&app, "tenant-a", &number, "5s", false).await;
+    // It is suspended long before the window opens.
+    let old = lease(&app, "tenant-a", &number, "12s", false).await;
     let suspended = json!({ "plan": "starter", "status": "SUSPENDED", "operatorAllowlist": null });
     app.admin().put("/v1/admin/numbering/tenants/tenant-a", &suspended).await.expect(200);
     let failed = told(&database, &number, "numbering.lease.renewal_failed", 1).await.remove(0);
@@ -192,7 +190,7 @@ async fn a_suspended_tenant_s_lease_is_not_renewed_and_billing_is_not_asked() {
 #[tokio::test]
 async fn an_outage_is_no_rejection_and_the_lease_is_renewed_once_billing_is_back() {
     let billing = Billing::start().await;
-    let app = start(billing.url(), &[]).await;
+    let app = start(billing.url(), &[("NUMBERING_BILLING__TIMEOUT", "500ms")]).await;
     let (database, number) = (app.superuser().await, app.stock_numbers(1).await.remove(0));
     let unavailable = r#"numbering_renewals_total{outcome="unavailable"}"#;
     billing.mode("fail").await;
@@ -245,10 +243,11 @@ async fn many_due_leases_do_not_hammer_a_billing_service_that_is_away_and_all_ar
 #[tokio::test]
 async fn a_renewal_over_today_s_quota_is_grandfathered_with_a_warning() {
     let billing = Billing::start().await;
-    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_WINDOW", "3s")]).await;
+    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_WINDOW", "6s")]).await;
     let (database, numbers) = (app.superuser().await, app.stock_numbers(2).await);
+    // The quota is lowered long before the window opens.
     for number in &numbers {
-        lease(&app, "tenant-a", number, "6s", false).await;
+        lease(&app, "tenant-a", number, "12s", false).await;
     }
     app.admin().put("/v1/admin/numbering/tenants/tenant-a/quotas", &json!({ "MSISDN": 1 })).await.expect(200);
     for number in &numbers {
@@ -275,12 +274,12 @@ async fn a_crash_leaves_the_words_to_ask_again_in_although_the_price_list_has_ch
         "UPDATE numbering.prices SET amount = 99 WHERE identifier_class = 'MSISDN' AND price_tier = 'standard'";
     assert_eq!(database.execute(raised, &[]).await.unwrap(), 1);
     app.stop_serving().await;
-    let (_, stop) = app.replica(&settings(billing.url(), &[window])).await;
+    let replica = app.replica(&settings(billing.url(), &[window])).await;
     let renewed = told(&database, &number, "numbering.lease.renewed", 1).await.remove(0);
     assert_eq!(renewed["price"]["amount"], "2.5", "the price that was charged is the price of the term");
     let charges = billing.charges().await;
     assert_eq!((charges.len(), &charges[0]["amount"]), (1, &json!("2.50")));
-    stop.cancel();
+    replica.stop().await;
 }
 
 #[tokio::test]
@@ -325,9 +324,9 @@ async fn of_a_recall_and_a_renewal_that_race_one_comes_first_and_every_charge_is
     app.stop_serving().await;
     // All are charged, and all the answers are on the way, when the recalls set out.
     let patient = [("NUMBERING_BILLING__TIMEOUT", "30s"), ("NUMBERING_BILLING__IN_FLIGHT", "40")];
-    let (address, stop) = app.replica(&settings(&line.url(), &patient)).await;
+    let replica = app.replica(&settings(&line.url(), &patient)).await;
     until("all are charged", async || billing.charges().await.len() == LEASES).await;
-    let admin = app.admin().at(address);
+    let admin = app.admin().at(replica.http);
     // One comes before its answer for certain, one after its renewal, and the others race.
     let (first, racing, last) = (&numbers[0], &numbers[1..LEASES - 1], &numbers[LEASES - 1]);
     admin.recall(first, "ABUSE", Some("ABUSE-1")).await.expect(200);
@@ -354,14 +353,25 @@ async fn of_a_recall_and_a_renewal_that_race_one_comes_first_and_every_charge_is
     assert_eq!(count(&database, in_force).await, 0, "every number was recalled, before its renewal or after");
     until("all is published", async || count(&database, "SELECT count(*) FROM numbering.outbox").await == 0).await;
     books::balance(&app).await;
-    stop.cancel();
+    replica.stop().await;
 }
 
+/// Of a grace that lasts for five of its reminders, tests wait for three at most.
 const GRACE: [(&str, &str); 3] = [
     ("NUMBERING_POLICY__RENEWAL_WINDOW", "1s"),
-    ("NUMBERING_POLICY__VANITY_GRACE", "6s"),
+    ("NUMBERING_POLICY__VANITY_GRACE", "10s"),
     ("NUMBERING_POLICY__REMINDER_INTERVAL", "2s"),
 ];
+
+/// None comes before the grace, nor sooner than an interval for each before it.
+fn are_not_early(reminders: &[Value], lease: &Value, grace_until: Timestamp) {
+    let mut due = moment(&lease["effectiveUntil"]);
+    for reminder in reminders {
+        assert_eq!((&reminder["leaseId"], moment(&reminder["graceUntil"])), (&lease["leaseId"], grace_until));
+        assert!(written_at(reminder) >= due, "reminded at {}, before {due}", written_at(reminder));
+        due += SignedDuration::from_secs(2);
+    }
+}
 
 #[tokio::test]
 async fn a_vanity_lease_in_grace_is_valid_and_reminded_of_and_renewed_from_where_it_ended() {
@@ -370,28 +380,28 @@ async fn a_vanity_lease_in_grace_is_valid_and_reminded_of_and_renewed_from_where
     let app = start(billing.url(), &GRACE).await;
     let database = app.superuser().await;
     app.stock(json!([{ "identifier": "4455", "vanityEligible": true }])).await;
-    let old = lease(&app, "tenant-a", "4455", "8s", true).await;
-    let grace_until = moment(&old["effectiveUntil"]) + SignedDuration::from_secs(6);
+    let old = lease(&app, "tenant-a", "4455", "12s", true).await;
+    let grace_until = moment(&old["effectiveUntil"]) + SignedDuration::from_secs(10);
     let reminders = told(&database, "4455", "numbering.lease.grace_reminder", 2).await;
     let verdict = app.validate("4455", "tenant-a").await;
-    let until = verdict.effective_until.unwrap();
+    let valid_until = verdict.effective_until.unwrap();
     assert!(verdict.valid && verdict.lease_id == old["leaseId"].as_str().unwrap());
-    assert_eq!((until.seconds, until.nanos), (grace_until.as_second(), grace_until.subsec_nanosecond()));
-    for (place, reminder) in reminders.iter().enumerate() {
-        assert_eq!((&reminder["leaseId"], moment(&reminder["graceUntil"])), (&old["leaseId"], grace_until));
-        let due = moment(&old["effectiveUntil"]) + SignedDuration::from_secs(2) * i32::try_from(place).unwrap();
-        let late = written_at(reminder).duration_since(due);
-        assert!(!late.is_negative() && late < SignedDuration::from_secs(2), "reminded {late} after its time");
-    }
+    let granted = (grace_until.as_second(), grace_until.subsec_nanosecond());
+    assert_eq!((valid_until.seconds, valid_until.nanos), granted);
+    are_not_early(&reminders, &old, grace_until);
     let failed = told(&database, "4455", "numbering.lease.renewal_failed", 2).await;
     assert!(failed.iter().any(|failed| written_at(failed) >= moment(&old["effectiveUntil"])), "asked in grace too");
 
     billing.mode("approve").await;
     let renewed = told(&database, "4455", "numbering.lease.renewed", 1).await.remove(0);
-    assert_eq!((&renewed["effectiveFrom"], &renewed["priorLeaseId"]), (&old["effectiveUntil"], &old["leaseId"]));
+    assert_eq!(moment(&renewed["effectiveFrom"]), moment(&old["effectiveUntil"]));
+    assert_eq!(renewed["priorLeaseId"], old["leaseId"]);
     assert_eq!(renewed["price"]["amount"], "500", "by the price of vanity");
-    let verdict = app.validate("4455", "tenant-a").await;
-    assert!(verdict.valid && verdict.lease_id == renewed["leaseId"].as_str().unwrap(), "{verdict:?}");
+    until("the lease that goes on is valid", async || {
+        let verdict = app.validate("4455", "tenant-a").await;
+        verdict.valid && verdict.lease_id == renewed["leaseId"].as_str().unwrap()
+    })
+    .await;
     assert_eq!(told(&database, "4455", "numbering.lease.expired", 0).await, [] as [Value; 0]);
     books::balance(&app).await;
     app.stop().await;
@@ -406,9 +416,9 @@ async fn a_vanity_lease_that_is_not_renewed_in_its_grace_ends_with_it_and_rests_
     app.stock(json!([{ "identifier": "4455", "vanityEligible": true }])).await;
     let old = lease(&app, "tenant-a", "4455", "2s", true).await;
     let expired = told(&database, "4455", "numbering.lease.expired", 1).await.remove(0);
-    let grace_until = moment(&old["effectiveUntil"]) + SignedDuration::from_secs(6);
+    let grace_until = moment(&old["effectiveUntil"]) + SignedDuration::from_secs(10);
     assert_eq!(moment(&expired["endedAt"]), grace_until);
-    assert_eq!(told(&database, "4455", "numbering.lease.grace_reminder", 3).await.len(), 3);
+    are_not_early(&told(&database, "4455", "numbering.lease.grace_reminder", 3).await, &old, grace_until);
     let rests = told(&database, "4455", "numbering.identifier.quarantined", 1).await.remove(0);
     assert_eq!(moment(&rests["availableAt"]), grace_until + SignedDuration::from_hours(24 * 365));
     assert_eq!(app.validate("4455", "tenant-a").await.reason().as_str_name(), "LEASE_EXPIRED");

@@ -125,12 +125,12 @@ async fn a_database_clock_that_jumps_a_quarter_ahead_frees_nothing_and_is_truste
     let waits = end_quarantine(&admin).await;
     assert_eq!(waits["outcome"], "INTERRUPTED", "{waits}");
     assert!(waits["result"]["error"].as_str().unwrap().contains("is not trusted"), "{waits}");
-    let (late, stop) = app.replica(&[]).await;
+    let late = app.replica(&[]).await;
     until("another replica, started now, serves", async || {
-        reqwest::get(format!("http://{late}/readyz")).await.is_ok_and(|answer| answer.status().is_success())
+        reqwest::get(format!("http://{}/readyz", late.http)).await.is_ok_and(|answer| answer.status().is_success())
     })
     .await;
-    rests(&b.at(late), resting).await;
+    rests(&b.at(late.http), resting).await;
     rests(&b, resting).await;
     let sql =
         "SELECT (SELECT high_water FROM numbering.clock), max(at) FROM numbering.journal WHERE subject_kind = 'number'";
@@ -147,7 +147,7 @@ async fn a_database_clock_that_jumps_a_quarter_ahead_frees_nothing_and_is_truste
     rests(&b, resting).await;
     let terms = "SELECT max(expires_at) - clock_timestamp() < interval '1 minute' FROM numbering.leaderships";
     until("no term lasts for a quarter", async || database.query_one(terms, &[]).await.unwrap().get(0)).await;
-    stop.cancel();
+    late.stop().await;
     app.stop().await;
     turned.stack.stop().await;
 }

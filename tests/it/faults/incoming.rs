@@ -19,7 +19,7 @@ async fn postgresql_is_away_when_an_event_comes_and_it_is_taken_once_it_is_back(
     let ack_wait = ("NUMBERING_INBOX__ACK_WAIT", "600ms");
     let app = TestApp::start_on(SharedStack::of(&stack), &[ack_wait]).await;
     // It would have the message if the first fell silent.
-    let (_, stop_second) = app.replica(&[ack_wait]).await;
+    let second = app.replica(&[ack_wait]).await;
     until("both wait for messages", async || app.taken_in("COMPLIANCE").await.num_waiting >= 2).await;
     stack.postgres.kill().await;
     app.tell(SUSPENDED, json!({ "tenantId": "tenant-a", "ticketId": "T-1" })).await;
@@ -33,7 +33,7 @@ async fn postgresql_is_away_when_an_event_comes_and_it_is_taken_once_it_is_back(
     app.dead_letters(0).await;
     assert_eq!(app.taken_in("COMPLIANCE").await.delivered.consumer_sequence, 1, "it was given out once");
     books::balance(&app).await;
-    stop_second.cancel();
+    second.stop().await;
     app.stop().await;
     stack.stop().await;
 }
@@ -50,12 +50,26 @@ async fn a_cascade_goes_on_where_a_killed_replica_left_it_and_recalls_each_lease
         database.query_one(claims, &[]).await.unwrap().get::<_, i32>(0)
     };
     let mut replica = Replica::start(&app, &[]).await;
+    // However fast it is, it does not come past these numbers before it is killed.
+    let (mut in_the_middle, mut at_the_end) = (app.superuser().await, app.superuser().await);
+    let mut barriers = Vec::new();
+    for (connection, before) in [(&mut in_the_middle, LEASES / 2), (&mut at_the_end, LEASES - 1)] {
+        let barrier = connection.transaction().await.unwrap();
+        let lock = "SELECT FROM numbering.numbers WHERE identifier = (
+                SELECT identifier FROM numbering.claims WHERE tenant_id = 'tenant-a' ORDER BY identifier
+                OFFSET $1::integer LIMIT 1)
+            FOR UPDATE";
+        assert_eq!(barrier.execute(lock, &[&before]).await.unwrap(), 1);
+        barriers.push(barrier);
+    }
     app.tell(SUSPENDED, json!({ "tenantId": "tenant-a", "ticketId": "AML-9" })).await;
-    for _ in 0..2 {
+    for barrier in barriers {
         let before = left().await;
         until("some more leases are recalled", async || left().await < before).await;
-        replica.kill_and_start().await;
+        replica.kill().await;
         assert!(left().await > 0, "it was killed in the middle");
+        barrier.rollback().await.unwrap();
+        replica.start_again().await;
     }
     until("the cascade is done", async || {
         let done = "SELECT FROM numbering.cascades WHERE state = 'DONE' AND recalled = $1 AND leases = $1";

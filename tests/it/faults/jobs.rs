@@ -18,8 +18,10 @@ use crate::support::{Client, TestApp};
 
 /// US-NUM-010: from the deadline to the row.
 const RELEASED_WITHIN: SignedDuration = SignedDuration::from_secs(2);
+/// Longer than a replica stands still on a busy machine without being told to.
+const LEADERSHIP_TTL: (&str, &str) = ("NUMBERING_JOBS__LEADERSHIP_TTL", "4s");
 /// After its holder fell silent another replica has the job: `jobs.leadership_ttl` and a look.
-const TAKEN_OVER_WITHIN: SignedDuration = SignedDuration::from_secs(4);
+const TAKEN_OVER_WITHIN: SignedDuration = SignedDuration::from_secs(6);
 const TTL: (&str, &str) = ("NUMBERING_POLICY__RESERVATION_TTL", "1s");
 
 /// Reserves the numbers, waits until all are let go, and checks that each was once, not early, and no later than this.
@@ -117,10 +119,10 @@ async fn a_job_goes_on_at_another_replica_when_its_holder_is_frozen_or_killed_an
     app.stop_serving().await;
     let database = app.superuser().await;
     let numbers = app.stock_numbers(8).await;
-    let mut first = Process::start(&app, &[TTL, ("NUMBERING_INSTANCE__NAME", "first")]).await;
+    let mut first = Process::start(&app, &[TTL, LEADERSHIP_TTL, ("NUMBERING_INSTANCE__NAME", "first")]).await;
     let admin_of_first = app.admin().at(first.http);
     until_held_by(&admin_of_first, "first").await;
-    let mut second = Process::start(&app, &[TTL, ("NUMBERING_INSTANCE__NAME", "second")]).await;
+    let mut second = Process::start(&app, &[TTL, LEADERSHIP_TTL, ("NUMBERING_INSTANCE__NAME", "second")]).await;
     let (admin, tenant) = (app.admin().at(second.http), app.tenant("tenant-a").at(second.http));
     are_released(&tenant, &database, &numbers, RELEASED_WITHIN).await;
     assert_eq!(holder(&admin).await.as_deref(), Some("first"));
@@ -139,14 +141,12 @@ async fn a_job_goes_on_at_another_replica_when_its_holder_is_frozen_or_killed_an
     second.kill().await;
     are_released(&tenant, &database, &numbers, RELEASED_WITHIN + TAKEN_OVER_WITHIN).await;
     until_held_by(&admin_of_first, "first").await;
-    let runs = database
-        .query_one(
-            "SELECT sum((result ->> 'released')::bigint)::bigint FROM numbering.job_runs WHERE job = 'release_expired'",
-            &[],
-        )
-        .await
-        .unwrap();
-    assert_eq!(runs.get::<_, Option<i64>>(0), Some(4 * 8), "the runs say what they did");
+    assert_eq!(released(&database, &numbers).await.len(), 4 * numbers.len(), "each reservation was let go once");
+    // A run that was killed between its commit and its record says nothing, and none says what it did not do.
+    let said = "SELECT coalesce(sum((result ->> 'released')::bigint), 0)::bigint FROM numbering.job_runs
+        WHERE job = 'release_expired'";
+    let said: i64 = database.query_one(said, &[]).await.unwrap().get(0);
+    assert!((1..=4 * 8).contains(&said), "the runs say that they released {said}");
     until("all is published", async || outbox(&database).await == 0).await;
     first.kill().await;
 }

@@ -42,13 +42,18 @@ impl Replica {
 
     /// SIGKILL, and started again at once.
     pub(super) async fn kill_and_start(&mut self) {
-        self.server.kill().await;
-        self.server.start().await.unwrap();
+        self.kill().await;
+        self.start_again().await;
     }
 
     /// SIGKILL.
     pub(super) async fn kill(&mut self) {
         self.server.kill().await;
+    }
+
+    /// Starts it where it was, after its end, and waits until it is ready.
+    pub(super) async fn start_again(&mut self) {
+        self.server.start().await.unwrap();
     }
 
     /// SIGSTOP.

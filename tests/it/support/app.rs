@@ -37,8 +37,32 @@ pub(crate) struct TestApp {
     pub(crate) issuer: Issuer,
     http_client: reqwest::Client,
     directory: TempDir,
+    replica: Option<Replica>,
+}
+
+/// One service in this process.
+#[must_use = "it is to be stopped, and its end to be seen"]
+pub(crate) struct Replica {
+    pub(crate) http: SocketAddr,
+    grpc: SocketAddr,
     shutdown: CancellationToken,
-    running: Option<JoinHandle<anyhow::Result<()>>>,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Replica {
+    async fn start(config: Config) -> Self {
+        let app = App::bind(config).await.unwrap();
+        let (http, grpc) = (app.http_address(), app.grpc_address());
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(app.run(shutdown.clone()));
+        Self { http, grpc, shutdown, running }
+    }
+
+    /// Stops it in good order, and waits for its end.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.unwrap().unwrap();
+    }
 }
 
 /// A caller of the REST interface.
@@ -71,12 +95,10 @@ impl TestApp {
         let directory = TempDir::new().unwrap();
         let issuer = Issuer::new(directory.path());
         let config = config(&stack, &part, directory.path(), &issuer, settings);
-        let app = App::bind(config).await.unwrap();
-        let (http, grpc) = (app.http_address(), app.grpc_address());
-        let shutdown = CancellationToken::new();
-        let running = Some(tokio::spawn(app.run(shutdown.clone())));
+        let replica = Replica::start(config).await;
+        let (http, grpc) = (replica.http, replica.grpc);
         let http_client = reqwest::Client::new();
-        let this = Self { http, grpc, part, stack, issuer, http_client, directory, shutdown, running };
+        let this = Self { http, grpc, part, stack, issuer, http_client, directory, replica: Some(replica) };
         this.until_ready().await;
         this
     }
@@ -98,13 +120,8 @@ impl TestApp {
     }
 
     /// Another replica over the same servers, with settings of its own.
-    pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> (SocketAddr, CancellationToken) {
-        let config = config(&self.stack, &self.part, self.directory.path(), &self.issuer, settings);
-        let app = App::bind(config).await.unwrap();
-        let address = app.http_address();
-        let shutdown = CancellationToken::new();
-        tokio::spawn(app.run(shutdown.clone()));
-        (address, shutdown)
+    pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Replica {
+        Replica::start(config(&self.stack, &self.part, self.directory.path(), &self.issuer, settings)).await
     }
 
     /// Stops it in good order; what it had to do by then is done.
@@ -114,9 +131,8 @@ impl TestApp {
 
     /// Stops the service in this process in good order; the servers and what they hold stay.
     pub(crate) async fn stop_serving(&mut self) {
-        self.shutdown.cancel();
-        if let Some(running) = self.running.take() {
-            running.await.unwrap().unwrap();
+        if let Some(replica) = self.replica.take() {
+            replica.stop().await;
         }
     }
 

@@ -1,7 +1,5 @@
 //! What other services tell, as they tell it, and what becomes of it.
 
-use std::time::Duration;
-
 use async_nats::HeaderMap;
 use async_nats::jetstream;
 use async_nats::jetstream::consumer::Info;
@@ -9,23 +7,10 @@ use async_nats::jetstream::stream::Stream;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::TestApp;
 use super::events::connect;
-
-/// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::{TestApp, until};
 
 pub(crate) const CASCADES: &str = "/v1/admin/numbering/cascades";
-
-/// Waits until it holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let wait = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain until {what}"));
-}
 
 /// A message that could not be taken.
 #[derive(Debug)]

@@ -7,6 +7,8 @@ pub(crate) mod blocks;
 mod events;
 pub(crate) mod incoming;
 pub(crate) mod tokens;
+mod wait;
 
 pub(crate) use answer::Answer;
 pub(crate) use app::{Client, TestApp};
+pub(crate) use wait::{PATIENCE, until};
