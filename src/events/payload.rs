@@ -70,10 +70,11 @@ fn members(event: &Event) -> Map<String, Value> {
             "effectiveUntil": time(*effective_until),
             "graceUntil": time(*grace_until),
         }),
-        Event::LeaseUpdated { lease_id, tenant, auto_renew } => json!({
+        Event::LeaseUpdated { lease_id, tenant, auto_renew, locked } => json!({
             "leaseId": lease_id.to_string(),
             "tenantId": tenant.as_str(),
             "autoRenew": auto_renew,
+            "locked": locked,
         }),
         Event::LeaseSuspended { lease_id, tenant } | Event::LeaseReinstated { lease_id, tenant } => json!({
             "leaseId": lease_id.to_string(),

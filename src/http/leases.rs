@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use numbering_domain::lease::LeaseState;
 use numbering_domain::{LeaseId, Rejection, Transition};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,7 +17,7 @@ use super::documented::problem_responses;
 use super::extract::{JsonBody, PathValue, QueryParameters};
 use super::guard::{Authorized, NumbersReadOrAdmin, NumbersWriteOrAdmin};
 use super::paging::{DEFAULT_LIMIT, Paging};
-use super::problem::ApiError;
+use super::problem::{ApiError, Invalid};
 use super::shapes::{LeaseBody, Page};
 use crate::auth::{Caller, Permission};
 use crate::operations::numbers::Ask;
@@ -87,12 +87,23 @@ pub async fn read_lease(
     Ok(Json(LeaseBody::from(&record)))
 }
 
-/// What may be changed of a lease.
+/// What may be changed of a lease: at least one of these. What is left out stays as it is.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct LeasePatch {
     /// Whether to renew it when it ends.
-    pub auto_renew: bool,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool, required = false)]
+    pub auto_renew: Option<bool>,
+    /// Whether the tenant is kept from recalling it itself. An admin's recall is never kept back.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool, required = false)]
+    pub locked: Option<bool>,
+}
+
+/// A member that is there has a value: `null` is not the same as left out.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    bool::deserialize(deserializer).map(Some)
 }
 
 problem_responses! {
@@ -100,7 +111,7 @@ problem_responses! {
     PatchProblems = [NotLeased, NotLeaseHolder, InvalidState];
 }
 
-/// Switches automatic renewal on or off.
+/// Switches automatic renewal or the recall lock on or off, or both at once.
 #[utoipa::path(
     patch,
     path = "/v1/leases/{leaseId}",
@@ -115,9 +126,14 @@ pub async fn patch_lease(
     PathValue(lease_id): PathValue<Uuid>,
     body: JsonBody<LeasePatch>,
 ) -> Result<Response, ApiError> {
+    let LeasePatch { auto_renew, locked } = body.value;
+    if auto_renew.is_none() && locked.is_none() {
+        let detail = "one of autoRenew and locked is needed".to_owned();
+        return Err(ApiError::invalid(vec![Invalid { pointer: String::new(), detail }]));
+    }
     let record = visible_lease(&state, &command.caller, LeaseId(lease_id)).await?;
     let on_behalf_of = admin_or_tenant(&command.caller)?;
-    let ask = Ask::SetAutoRenew { lease_id: LeaseId(lease_id), auto_renew: body.value.auto_renew };
+    let ask = Ask::UpdateLease { lease_id: LeaseId(lease_id), auto_renew, locked };
     command.order(&state, &body.sha256, record.identifier, on_behalf_of, ask, patched_answer).await
 }
 

@@ -64,12 +64,14 @@ pub enum Ask {
     Suspend,
     /// An admin's reinstatement of the lease.
     Reinstate,
-    /// Automatic renewal on or off.
-    SetAutoRenew {
+    /// Automatic renewal and the recall lock on or off; what is `None` stays as it is.
+    UpdateLease {
         /// The lease that is meant.
         lease_id: LeaseId,
-        /// On or off.
-        auto_renew: bool,
+        /// Whether to renew it when it ends.
+        auto_renew: Option<bool>,
+        /// Whether its own tenant is kept from recalling it.
+        locked: Option<bool>,
     },
     /// US-NUM-006.
     OverrideQuarantine {
@@ -439,8 +441,8 @@ fn command(ask: &Ask, price: Option<&Price>, ids: &FreshIds) -> Option<Command> 
         }
         Ask::Suspend => Command::Suspend,
         Ask::Reinstate => Command::Reinstate,
-        Ask::SetAutoRenew { lease_id, auto_renew } => {
-            Command::SetAutoRenew { lease_id: *lease_id, auto_renew: *auto_renew }
+        Ask::UpdateLease { lease_id, auto_renew, locked } => {
+            Command::UpdateLease { lease_id: *lease_id, auto_renew: *auto_renew, locked: *locked }
         }
         Ask::OverrideQuarantine { justification } => {
             Command::OverrideQuarantine { justification: justification.clone() }

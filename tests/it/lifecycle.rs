@@ -263,3 +263,57 @@ async fn a_reservation_that_has_run_out_is_gone_for_every_reader_and_every_comma
     b.act(&numbers[0], "reserve").await.expect(200);
     app.stop().await;
 }
+
+#[tokio::test]
+async fn a_locked_lease_refuses_its_tenants_recall_with_a_reason_and_never_an_admins() {
+    let app = TestApp::start().await;
+    let (a, admin) = (app.tenant("tenant-a"), app.admin());
+    let numbers = app.stock_numbers(2).await;
+    for number in &numbers {
+        leased(&a, number).await;
+    }
+    let mut leases = Vec::new();
+    for number in &numbers {
+        let number = a.get(&format!("/v1/numbers/{number}")).await.expect(200);
+        leases.push(format!("/v1/leases/{}", number["leaseId"].as_str().unwrap()));
+    }
+    for lease in &leases {
+        let locked = a.patch(lease, &json!({ "locked": true })).await.expect(200);
+        assert_eq!((&locked["locked"], &locked["autoRenew"]), (&json!(true), &json!(false)));
+    }
+
+    let problem = a.recall(&numbers[0], "TENANT_INITIATED", None).await.problem(409, "INVALID_STATE");
+    assert_eq!((&problem["reason"], &problem["state"]), (&json!("LEASE_LOCKED"), &json!("LEASED")));
+    let renewing = a.patch(&leases[0], &json!({ "autoRenew": true })).await.expect(200);
+    assert_eq!((&renewing["locked"], &renewing["autoRenew"]), (&json!(true), &json!(true)), "each stays by itself");
+    assert_eq!(a.get(&leases[0]).await.expect(200)["locked"], true);
+    a.recall(&numbers[0], "TENANT_INITIATED", None).await.problem(409, "INVALID_STATE");
+    admin.recall(&numbers[0], "TENANT_INITIATED", None).await.expect(200);
+
+    let both = a.patch(&leases[1], &json!({ "locked": false, "autoRenew": true })).await.expect(200);
+    assert_eq!((&both["locked"], &both["autoRenew"]), (&json!(false), &json!(true)));
+    a.recall(&numbers[1], "TENANT_INITIATED", None).await.expect(200);
+
+    let mut told = Vec::new();
+    for received in app.events(14).await {
+        let event = received.event;
+        if event["type"] == "numbering.lease.updated" {
+            told.push((event["subject"] == numbers[0].as_str(), event["data"]["locked"].clone()));
+        }
+    }
+    told.sort_by_key(|(of_the_first, _)| !of_the_first);
+    assert_eq!(told, [(true, json!(true)), (true, json!(true)), (false, json!(true)), (false, json!(false))]);
+}
+
+#[tokio::test]
+async fn a_change_of_a_lease_names_what_it_changes() {
+    let app = TestApp::start().await;
+    let a = app.tenant("tenant-a");
+    let number = &app.stock_numbers(1).await[0];
+    leased(&a, number).await;
+    let lease_id = a.get(&format!("/v1/numbers/{number}")).await.expect(200)["leaseId"].clone();
+    let lease = format!("/v1/leases/{}", lease_id.as_str().unwrap());
+    for body in [json!({}), json!({ "locked": null }), json!({ "locked": "yes" }), json!({ "vanity": true })] {
+        a.patch(&lease, &body).await.problem(422, "VALIDATION_FAILED");
+    }
+}

@@ -58,7 +58,7 @@ enum Asked {
     Recall,
     Suspend,
     Reinstate,
-    SetAutoRenew(bool),
+    UpdateLease { auto_renew: Option<bool>, locked: Option<bool> },
     Renew,
     FailRenewal,
     Remind,
@@ -82,7 +82,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Asked::Recall),
         1 => Just(Asked::Suspend),
         1 => Just(Asked::Reinstate),
-        1 => any::<bool>().prop_map(Asked::SetAutoRenew),
+        1 => any::<(Option<bool>, Option<bool>)>()
+            .prop_map(|(auto_renew, locked)| Asked::UpdateLease { auto_renew, locked }),
         3 => Just(Asked::Renew),
         4 => Just(Asked::FailRenewal),
         5 => Just(Asked::Remind),
@@ -227,9 +228,12 @@ impl Model {
 
 const fn by_authority(asked: Asked) -> bool {
     match asked {
-        Asked::Reserve | Asked::Hold | Asked::Release | Asked::Lease { .. } | Asked::SetAutoRenew(_) | Asked::Renew => {
-            false
-        }
+        Asked::Reserve
+        | Asked::Hold
+        | Asked::Release
+        | Asked::Lease { .. }
+        | Asked::UpdateLease { .. }
+        | Asked::Renew => false,
         Asked::Recall
         | Asked::Suspend
         | Asked::Reinstate
@@ -258,7 +262,7 @@ fn command(number: &Number, asked: Asked, price: numbering_domain::Price) -> Com
         Asked::Recall => Command::Recall { reason: RecallReason::Abuse(ticket), stated_actor: None },
         Asked::Suspend => Command::Suspend,
         Asked::Reinstate => Command::Reinstate,
-        Asked::SetAutoRenew(auto_renew) => Command::SetAutoRenew { lease_id, auto_renew },
+        Asked::UpdateLease { auto_renew, locked } => Command::UpdateLease { lease_id, auto_renew, locked },
         Asked::Renew => Command::Renew {
             lease_id,
             renewed_lease_id: LeaseId(Uuid::now_v7()),

@@ -107,12 +107,14 @@ pub enum Command {
     Suspend,
     /// SUSPENDED → LEASED, by an admin.
     Reinstate,
-    /// Automatic renewal on or off, by the holder.
-    SetAutoRenew {
+    /// Automatic renewal and the recall lock on or off, by the holder or an admin. What is `None` stays as it is.
+    UpdateLease {
         /// The lease that is meant.
         lease_id: LeaseId,
-        /// On or off.
-        auto_renew: bool,
+        /// Whether to renew it when it ends.
+        auto_renew: Option<bool>,
+        /// Whether its own tenant is kept from recalling it.
+        locked: Option<bool>,
     },
     /// LEASED → LEASED for another term under another id, by the service.
     Renew {

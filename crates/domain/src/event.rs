@@ -138,14 +138,16 @@ pub enum Event {
         /// When the grace ends, and the lease with it.
         grace_until: Timestamp,
     },
-    /// Automatic renewal was switched on or off.
+    /// Automatic renewal or the recall lock was switched on or off; how both stand now.
     LeaseUpdated {
         /// Which lease.
         lease_id: LeaseId,
         /// Whose.
         tenant: TenantId,
-        /// On or off.
+        /// Whether it renews itself.
         auto_renew: bool,
+        /// Whether its own tenant is kept from recalling it.
+        locked: bool,
     },
     /// An admin suspended the lease.
     LeaseSuspended {

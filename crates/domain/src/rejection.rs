@@ -113,6 +113,12 @@ pub enum Rejection {
         /// The number's state.
         state: StateName,
     },
+    /// Its tenant locked the lease against its own recall; an admin's recall passes.
+    #[error("this lease is locked against a recall by its tenant; take the lock off first")]
+    LeaseLocked {
+        /// The number's state.
+        state: StateName,
+    },
     /// The command does not apply in this state.
     #[error("this cannot be done in the identifier's current state")]
     InvalidState {
@@ -175,7 +181,7 @@ impl Rejection {
             Self::UseRecallForLeases { .. } => "USE_RECALL_FOR_LEASES",
             Self::NotLeased { .. } => "NOT_LEASED",
             Self::NotLeaseHolder { .. } => "NOT_LEASE_HOLDER",
-            Self::InvalidState { .. } => "INVALID_STATE",
+            Self::LeaseLocked { .. } | Self::InvalidState { .. } => "INVALID_STATE",
             Self::BypassRequired { .. } => "BYPASS_REQUIRED",
             Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
             Self::ReservationQuota { .. } => "RESERVATION_QUOTA",
@@ -197,6 +203,7 @@ impl Rejection {
             | Self::UseRecallForLeases { state }
             | Self::NotLeased { state }
             | Self::NotLeaseHolder { state }
+            | Self::LeaseLocked { state }
             | Self::InvalidState { state }
             | Self::BypassRequired { state } => Some(*state),
             Self::Forbidden { .. }

@@ -108,7 +108,9 @@ pub fn decide(
         Command::Recall { reason, stated_actor } => recall(draft, acting, reason, stated_actor.as_deref()),
         Command::Suspend => suspend(draft, acting),
         Command::Reinstate => reinstate(draft, acting),
-        Command::SetAutoRenew { lease_id, auto_renew } => set_auto_renew(draft, acting, *lease_id, *auto_renew),
+        Command::UpdateLease { lease_id, auto_renew, locked } => {
+            update_lease(draft, acting, *lease_id, *auto_renew, *locked)
+        }
         Command::Renew { lease_id, renewed_lease_id, price, charge_id } => {
             let paid = Paid { renewed_lease_id: *renewed_lease_id, price, charge_id };
             renew(draft, acting, *lease_id, &paid)
@@ -322,6 +324,9 @@ fn recall(
         return Err(Rejection::Forbidden { permission: "numbering.admin" });
     }
     let lease = leased_to(&draft, acting)?.clone();
+    if let (Acting::Tenant(_), true) = (acting, lease.locked) {
+        return Err(Rejection::LeaseLocked { state: draft.number.state.name() });
+    }
 
     let cool_down = draft.policy.cool_down(draft.number.identifier.class(), lease.vanity);
     let recalled = Event::LeaseRecalled {
@@ -377,11 +382,12 @@ fn reinstate(mut draft: Draft<'_>, acting: Acting<'_>) -> Result<Transition, Rej
     Ok(draft.finish())
 }
 
-fn set_auto_renew(
+fn update_lease(
     mut draft: Draft<'_>,
     acting: Acting<'_>,
     lease_id: LeaseId,
-    auto_renew: bool,
+    auto_renew: Option<bool>,
+    locked: Option<bool>,
 ) -> Result<Transition, Rejection> {
     let state = draft.number.state.name();
     let lease = leased_to(&draft, acting)?.clone();
@@ -389,15 +395,18 @@ fn set_auto_renew(
         return Err(Rejection::InvalidState { state });
     }
     let in_grace = draft.now >= lease.effective_until;
-    let ends_at = if in_grace {
-        lease.ends_at
-    } else {
-        Lease::end_with_grace(lease.effective_until, lease.vanity, auto_renew, draft.policy)
+    let ends_at = match auto_renew {
+        Some(auto_renew) if !in_grace => {
+            Lease::end_with_grace(lease.effective_until, lease.vanity, auto_renew, draft.policy)
+        }
+        Some(_) | None => lease.ends_at,
     };
+    let auto_renew = auto_renew.unwrap_or(lease.auto_renew);
+    let locked = locked.unwrap_or(lease.locked);
     // Switched on anew, it is asked for again at once.
     let renewal_retry_at = lease.renewal_retry_at.filter(|_| lease.auto_renew && auto_renew);
-    let lease = Lease { ends_at, auto_renew, renewal_retry_at, ..lease };
-    let event = Event::LeaseUpdated { lease_id, tenant: lease.tenant.clone(), auto_renew };
+    let lease = Lease { ends_at, auto_renew, locked, renewal_retry_at, ..lease };
+    let event = Event::LeaseUpdated { lease_id, tenant: lease.tenant.clone(), auto_renew, locked };
     let state = draft.number.state.with_lease(lease);
     draft.step(event, state);
     Ok(draft.finish())

@@ -161,13 +161,13 @@ fn lives() -> Vec<OutboxEntry> {
     life.by_authority(&Command::FailRenewal { lease_id, reason: RenewalFailure::BillingRejected });
     life.now = effective_until.checked_sub(jiff::SignedDuration::from_hours(1)).unwrap();
     life.by_authority(&Command::FailRenewal { lease_id, reason: RenewalFailure::TenantSuspended });
-    life.by_tenant(&Command::SetAutoRenew { lease_id, auto_renew: false });
-    life.by_tenant(&Command::SetAutoRenew { lease_id, auto_renew: true });
+    life.by_tenant(&Command::UpdateLease { lease_id, auto_renew: Some(false), locked: None });
+    life.by_tenant(&Command::UpdateLease { lease_id, auto_renew: Some(true), locked: None });
     let charge_id = ChargeId::parse("ch_1P2x").unwrap();
     life.tenant.limits.msisdn = 0;
     life.tenant.used.msisdn = 1;
     life.by_tenant(&Command::Renew { lease_id, renewed_lease_id, price: price(), charge_id });
-    life.by_tenant(&Command::SetAutoRenew { lease_id: renewed_lease_id, auto_renew: false });
+    life.by_tenant(&Command::UpdateLease { lease_id: renewed_lease_id, auto_renew: Some(false), locked: None });
     life.by_authority(&Command::Recall {
         reason: RecallReason::Abuse(TicketId::parse("ABUSE-7").unwrap()),
         stated_actor: Some("abuse-desk".to_owned()),

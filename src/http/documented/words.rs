@@ -93,6 +93,12 @@ fn of_parameter(path: &str, place: &ParameterIn, name: &str) -> Option<Meaning> 
 pub(super) fn say_of_bodies(components: &mut Components) {
     for (name, schema) in &mut components.schemas {
         if let RefOr::T(schema) = schema {
+            // A change of nothing is a slip.
+            if let Schema::Object(object) = schema
+                && name == "LeasePatch"
+            {
+                object.min_properties = Some(1);
+            }
             // A page has the schema of its items in itself.
             say_of_members(name.strip_prefix("Page_").unwrap_or(name), schema);
         }

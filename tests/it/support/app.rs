@@ -291,6 +291,10 @@ impl Client {
         self.send(Method::PUT, path, Some(body), &[]).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body), &[]).await
+    }
+
     /// An action on a number that needs no input.
     pub(crate) async fn act(&self, number: &str, action: &str) -> Answer {
         self.send(Method::POST, &format!("/v1/numbers/{number}/{action}"), None, &[]).await

@@ -242,10 +242,10 @@ fn switching_automatic_renewal_off_forgoes_the_grace_but_does_not_end_one_that_h
         (now() - days(13), now() + days(1)),
     ] {
         let leased = number(IdentifierClass::ShortCode, State::Leased(vanity(effective_until)));
-        let off = Command::SetAutoRenew { lease_id: lease_id(LEASE), auto_renew: false };
+        let off = Command::UpdateLease { lease_id: lease_id(LEASE), auto_renew: Some(false), locked: None };
         let switched = by(&standing("tenant-a"), &leased, &off, now()).unwrap().after;
         assert_eq!(switched.state.deadline(), Some(ends_at));
-        let on = Command::SetAutoRenew { lease_id: lease_id(LEASE), auto_renew: true };
+        let on = Command::UpdateLease { lease_id: lease_id(LEASE), auto_renew: Some(true), locked: None };
         let again = by(&standing("tenant-a"), &switched, &on, now()).unwrap().after;
         assert_eq!(again.state, leased.state);
     }

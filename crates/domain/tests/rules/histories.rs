@@ -28,7 +28,7 @@ enum Asked {
     Recall(RecallReason),
     Suspend,
     Reinstate,
-    SetAutoRenew { auto_renew: bool },
+    UpdateLease { auto_renew: Option<bool>, locked: Option<bool> },
     Renew,
     FailRenewal(RenewalFailure),
     RemindOfGrace,
@@ -52,7 +52,7 @@ impl Asked {
             Self::Suspend => matches!(state, State::Leased(_)),
             Self::Renew | Self::FailRenewal(_) => matches!(state, State::Leased(lease) if lease.auto_renew),
             Self::RemindOfGrace => state.lease().is_some_and(|lease| lease.ends_at > lease.effective_until),
-            Self::Recall(_) | Self::SetAutoRenew { .. } | Self::ExpireLease => state.lease().is_some(),
+            Self::Recall(_) | Self::UpdateLease { .. } | Self::ExpireLease => state.lease().is_some(),
             Self::Reinstate => matches!(state, State::Suspended(_)),
             Self::EndQuarantine | Self::OverrideQuarantine => matches!(state, State::Quarantine(_)),
         }
@@ -117,7 +117,8 @@ fn asked() -> impl Strategy<Value = Asked> {
         2 => reasons.prop_map(Asked::Recall),
         1 => Just(Asked::Suspend),
         1 => Just(Asked::Reinstate),
-        2 => any::<bool>().prop_map(|auto_renew| Asked::SetAutoRenew { auto_renew }),
+        2 => any::<(Option<bool>, Option<bool>)>()
+            .prop_map(|(auto_renew, locked)| Asked::UpdateLease { auto_renew, locked }),
         10 => Just(Asked::Renew),
         1 => Just(Asked::FailRenewal(RenewalFailure::BillingRejected)),
         1 => Just(Asked::FailRenewal(RenewalFailure::TenantSuspended)),
@@ -134,7 +135,7 @@ fn asked() -> impl Strategy<Value = Asked> {
 fn actor(asked: &Asked) -> impl Strategy<Value = Actor> + use<> {
     let (holder, authority) = match asked {
         Asked::Reserve => (1, 1),
-        Asked::Hold | Asked::Release | Asked::Lease { .. } | Asked::SetAutoRenew { .. } | Asked::Renew => (12, 1),
+        Asked::Hold | Asked::Release | Asked::Lease { .. } | Asked::UpdateLease { .. } | Asked::Renew => (12, 1),
         Asked::Recall(RecallReason::TenantInitiated(_)) => (4, 4),
         Asked::Recall(_)
         | Asked::Suspend
@@ -259,7 +260,9 @@ fn command(state: &State, kind: &Asked, of_another: bool, id: u128) -> Command {
         Asked::Recall(reason) => Command::Recall { reason: reason.clone(), stated_actor: None },
         Asked::Suspend => Command::Suspend,
         Asked::Reinstate => Command::Reinstate,
-        Asked::SetAutoRenew { auto_renew } => Command::SetAutoRenew { lease_id: lease, auto_renew: *auto_renew },
+        Asked::UpdateLease { auto_renew, locked } => {
+            Command::UpdateLease { lease_id: lease, auto_renew: *auto_renew, locked: *locked }
+        }
         Asked::Renew => {
             Command::Renew { lease_id: lease, renewed_lease_id: lease_id(id), price: price(), charge_id: charge_id() }
         }

@@ -117,8 +117,13 @@ const HOLD_QUOTA: Cause = cause(Rank::Quota, "HOLD_QUOTA", |scene| scene.standin
 const LEASE_QUOTA: Cause = cause(Rank::Quota, "QUOTA_EXCEEDED", |scene| scene.standing.limits = each(1));
 const NOT_LEASED: Cause = cause(Rank::State, "NOT_LEASED", |scene| scene.number.state = State::Available);
 const OTHERS_LEASE: Cause = cause(Rank::State, "NOT_LEASE_HOLDER", |scene| scene.standing.tenant = tenant("tenant-c"));
+const LOCKED: Cause = cause(Rank::State, "INVALID_STATE", |scene| {
+    if let State::Leased(lease) | State::Suspended(lease) = &mut scene.number.state {
+        lease.locked = true;
+    }
+});
 const STALE_LEASE: Cause = cause(Rank::State, "INVALID_STATE", |scene| {
-    if let Command::SetAutoRenew { lease_id: named, .. }
+    if let Command::UpdateLease { lease_id: named, .. }
     | Command::Renew { lease_id: named, .. }
     | Command::FailRenewal { lease_id: named, .. }
     | Command::RemindOfGrace { lease_id: named } = &mut scene.command
@@ -196,7 +201,7 @@ fn refusals_of_recall_come_in_order_and_a_suspended_tenant_may_give_back() {
     let for_abuse = cause(Rank::Permission, "FORBIDDEN", |scene| {
         scene.command = Command::Recall { reason: RecallReason::Abuse(ticket()), stated_actor: None };
     });
-    check(&own, &[for_abuse, NOT_LEASED, OTHERS_LEASE]);
+    check(&own, &[for_abuse, NOT_LEASED, OTHERS_LEASE, LOCKED]);
 }
 
 #[test]
@@ -231,7 +236,7 @@ fn refusals_of_renewal_come_in_order() {
     let in_grace = Lease { ends_at: now() + days(13), ..lease("tenant-a", now() - days(1)) };
     let reminding = Command::RemindOfGrace { lease_id: lease_id(LEASE) };
     check(&by_admin(State::Leased(in_grace), reminding), &[NOT_ADMIN, NOT_LEASED, STALE_LEASE]);
-    let switch = Command::SetAutoRenew { lease_id: lease_id(LEASE), auto_renew: false };
+    let switch = Command::UpdateLease { lease_id: lease_id(LEASE), auto_renew: Some(false), locked: None };
     check(&scene(State::Leased(own_lease()), switch), &[NOT_LEASED, OTHERS_LEASE, STALE_LEASE]);
 }
 

@@ -113,12 +113,13 @@ impl Replay {
                 lease.reminded_at = Some(decided_at);
                 self.become_with(lease);
             }
-            Event::LeaseUpdated { lease_id, tenant, auto_renew } => {
+            Event::LeaseUpdated { lease_id, tenant, auto_renew, locked } => {
                 let mut lease = self.in_force(*lease_id, tenant);
                 if !(lease.auto_renew && *auto_renew) {
                     lease.renewal_retry_at = None;
                 }
                 lease.auto_renew = *auto_renew;
+                lease.locked = *locked;
                 if decided_at < lease.effective_until {
                     let grace = lease.vanity && lease.auto_renew;
                     lease.ends_at = lease.effective_until + if grace { self.policy.vanity_grace } else { ZERO };

@@ -41,6 +41,7 @@ fn situations() -> Vec<(&'static str, Number)> {
         ("LEASED, its renewal window to come", msisdn(State::Leased(lease(OWN, later)))),
         ("LEASED in its renewal window", msisdn(State::Leased(lease(OWN, now() + days(7))))),
         ("LEASED in its renewal window without autoRenew", msisdn(State::Leased(without_renewal))),
+        ("LEASED and locked", msisdn(State::Leased(Lease { locked: true, ..lease(OWN, later) }))),
         ("LEASED as vanity, in grace", number(IdentifierClass::ShortCode, State::Leased(in_grace))),
         ("LEASED without a cool-down", alpha(later)),
         ("LEASED past its end", msisdn(State::Leased(lease(OWN, now())))),
@@ -81,7 +82,7 @@ fn commands() -> Vec<(&'static str, Command)> {
         ),
         ("suspend", Command::Suspend),
         ("reinstate", Command::Reinstate),
-        ("set auto-renew", Command::SetAutoRenew { lease_id: lease_id(LEASE), auto_renew: true }),
+        ("set auto-renew", Command::UpdateLease { lease_id: lease_id(LEASE), auto_renew: Some(true), locked: None }),
         (
             "renew",
             Command::Renew {
@@ -127,7 +128,7 @@ const fn place_of_command(command: &Command) -> usize {
         Command::Recall { .. } => 4,
         Command::Suspend => 5,
         Command::Reinstate => 6,
-        Command::SetAutoRenew { .. } => 7,
+        Command::UpdateLease { .. } => 7,
         Command::Renew { .. } => 8,
         Command::ExpireReservation { .. } => 9,
         Command::ExpireLease { .. } => 10,
