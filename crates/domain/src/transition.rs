@@ -405,7 +405,7 @@ fn update_lease(
     let locked = locked.unwrap_or(lease.locked);
     // Switched on anew, it is asked for again at once.
     let renewal_retry_at = lease.renewal_retry_at.filter(|_| lease.auto_renew && auto_renew);
-    let lease = Lease { ends_at, auto_renew, locked, renewal_retry_at, ..lease };
+    let lease = Lease { ends_at, auto_renew, renewal_retry_at, locked, ..lease };
     let event = Event::LeaseUpdated { lease_id, tenant: lease.tenant.clone(), auto_renew, locked };
     let state = draft.number.state.with_lease(lease);
     draft.step(event, state);
