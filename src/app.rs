@@ -24,14 +24,11 @@ use crate::grpc::{self, GrpcState};
 use crate::http::cursor::Cursors;
 use crate::http::{self, AppState, Readiness};
 use crate::jobs::cascade_recalls::{self, CascadeRecalls};
-use crate::jobs::end_quarantine::EndQuarantine;
-use crate::jobs::expire_leases::ExpireLeases;
 use crate::jobs::grace_reminders::GraceReminders;
 use crate::jobs::override_report::OverrideReport;
 use crate::jobs::reconcile_usage::ReconcileUsage;
-use crate::jobs::release_expired::{self, ReleaseExpired};
 use crate::jobs::renew_leases::RenewLeases;
-use crate::jobs::{self, Job, Runner, RunnerSettings, Wakes};
+use crate::jobs::{self, Job, Runner, RunnerSettings, Wakes, end_quarantine, expire_leases, release_expired};
 use crate::operations::alerts::Alerts;
 use crate::operations::billing::Billing;
 use crate::operations::blocks::{Blocks, ImportSettings};
@@ -288,9 +285,9 @@ fn keep_jobs(workers: &TaskTracker, state: &AppState, renewals: Renewals, replic
         Arc::clone(&state.metrics),
     );
     let keep = Keep { workers, runner, wakes: &state.wakes, stop };
-    keep.job(ReleaseExpired::new(store.clone(), Arc::clone(&numbers), &settings.release_expired));
-    keep.job(EndQuarantine::new(store.clone(), Arc::clone(&numbers), &settings.end_quarantine));
-    keep.job(ExpireLeases::new(store.clone(), Arc::clone(&numbers), &settings.expire_leases));
+    keep.job(release_expired::job(store.clone(), Arc::clone(&numbers), &settings.release_expired));
+    keep.job(end_quarantine::job(store.clone(), Arc::clone(&numbers), &settings.end_quarantine));
+    keep.job(expire_leases::job(store.clone(), Arc::clone(&numbers), &settings.expire_leases));
     let alerts = Alerts::new(store.clone(), Arc::clone(&state.committed));
     keep.job(CascadeRecalls::new(store.clone(), Arc::clone(&numbers), alerts, &settings.cascade_recalls));
     keep.job(RenewLeases::new(renewals, state.config.policy.short_terms, &settings.renew_leases));

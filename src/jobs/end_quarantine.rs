@@ -3,51 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::sweep::Sweep;
-use super::{Job, JobError, Run};
+use super::sweep::{Kind, Sweep};
 use crate::operations::numbers::Numbers;
+use crate::store::Store;
 use crate::store::due::Due;
-use crate::store::{Store, StoreError};
 
 /// The job's name.
 pub const NAME: &str = "end_quarantine";
 
-/// See the module.
-#[derive(Debug)]
-pub struct EndQuarantine {
-    sweep: Sweep,
-    schedule: String,
-}
+const KIND: Kind = Kind {
+    name: NAME,
+    role: "job:end_quarantine",
+    due: Due::Rests,
+    counted: "released",
+    look_every: Duration::from_secs(1),
+};
 
-impl EndQuarantine {
-    /// By this schedule at the latest.
-    #[must_use]
-    pub fn new(store: Store, numbers: Arc<Numbers>, schedule: &str) -> Self {
-        let sweep = Sweep { due: Due::Rests, counted: "released", store, numbers };
-        Self { sweep, schedule: schedule.to_owned() }
-    }
-}
-
-impl Job for EndQuarantine {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn role(&self) -> &'static str {
-        "job:end_quarantine"
-    }
-
-    fn schedule(&self) -> &str {
-        &self.schedule
-    }
-
-    async fn due_in(&self) -> Result<Option<Duration>, StoreError> {
-        self.sweep.store.next_due(self.sweep.due).await
-    }
-
-    async fn run(&self, run: &Run) -> Result<Value, JobError> {
-        self.sweep.run(run).await
-    }
+/// The job, by this schedule at the latest.
+#[must_use]
+pub fn job(store: Store, numbers: Arc<Numbers>, schedule: &str) -> Sweep {
+    Sweep::new(&KIND, store, numbers, schedule)
 }

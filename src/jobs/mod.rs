@@ -23,6 +23,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 pub use runner::{Run, Runner, RunnerSettings};
+pub use sweep::Sweep;
 
 use crate::store::StoreError;
 

@@ -1,36 +1,76 @@
-//! What the sweeps share: load what is due, decide each, commit the batch, until nothing is due.
+//! What the sweeps are: jobs that load what is due, decide each, commit the batch, until nothing is due. They differ in what
+//! that is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{JobError, Run};
+use super::{Job, JobError, Run};
 use crate::operations::numbers::Numbers;
-use crate::store::Store;
 use crate::store::due::Due;
+use crate::store::{Store, StoreError};
 
 /// The most numbers that are loaded, decided and committed at once.
 const BATCH: i64 = 1_000;
 /// After so many batches in a row of which nothing moved, the run fails: others keep changing the same rows.
 const STUCK_AFTER: u32 = 3;
 
-/// Writes down what time has ended.
+/// What one sweep has of its own.
 #[derive(Debug)]
-pub(super) struct Sweep {
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) role: &'static str,
     pub(super) due: Due,
     /// What its count is called.
     pub(super) counted: &'static str,
-    pub(super) store: Store,
-    pub(super) numbers: Arc<Numbers>,
+    /// How often it looks for deadlines that came since it looked last: what is shorter is late by so much at most.
+    pub(super) look_every: Duration,
+}
+
+/// A job that writes down what time has ended.
+#[derive(Debug)]
+pub struct Sweep {
+    kind: &'static Kind,
+    store: Store,
+    numbers: Arc<Numbers>,
+    schedule: String,
 }
 
 impl Sweep {
+    /// By this schedule at the latest.
+    pub(super) fn new(kind: &'static Kind, store: Store, numbers: Arc<Numbers>, schedule: &str) -> Self {
+        Self { kind, store, numbers, schedule: schedule.to_owned() }
+    }
+}
+
+impl Job for Sweep {
+    fn name(&self) -> &'static str {
+        self.kind.name
+    }
+
+    fn role(&self) -> &'static str {
+        self.kind.role
+    }
+
+    fn schedule(&self) -> &str {
+        &self.schedule
+    }
+
+    fn look_every(&self) -> Duration {
+        self.kind.look_every
+    }
+
+    async fn due_in(&self) -> Result<Option<Duration>, StoreError> {
+        self.store.next_due(self.kind.due).await
+    }
+
     /// Until nothing is due any more.
-    pub(super) async fn run(&self, run: &Run) -> Result<Value, JobError> {
+    async fn run(&self, run: &Run) -> Result<Value, JobError> {
         let (mut swept, mut stuck) = (0, 0);
-        let so_far = |swept: usize| json!({ self.counted: swept });
+        let so_far = |swept: usize| json!({ self.kind.counted: swept });
         while run.may_go_on() {
-            let due = self.store.load_due(self.due, BATCH).await?;
+            let due = self.store.load_due(self.kind.due, BATCH).await?;
             let found = due.len();
             let moved = self.numbers.write_down_time(&run.role(), &due, &run.origin()).await?;
             swept += moved;
