@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Verifier};
-use crate::cache::{Cache, Expiries, Rate, RateLimit, Suspended};
+use crate::cache::{Cache, Expiries, Rate, RateLimit};
 use crate::clock::{ClockWatch, DatabaseClock, Tolerance};
 use crate::config::Config;
 use crate::events::relay::{Relay, RelaySettings};
@@ -84,7 +84,7 @@ pub struct App {
     grpc_state: GrpcState,
     cache: Cache,
     expiries: Expiries,
-    suspended: Arc<Suspended>,
+    journal: Store,
     clock_watch: ClockWatch,
     relay: Relay,
     consume: Consume,
@@ -104,11 +104,12 @@ impl App {
         let http = listen("http.listen", config.http.listen).await?;
         let grpc = listen("grpc.listen", config.grpc.listen).await?;
         let clock = Arc::new(DatabaseClock::new(tolerance(&config)));
-        let store = Store::new(&store_settings(&config))?.with_clock(clock);
+        let store = Store::new(&store_settings(&config))?.with_clock(Arc::clone(&clock));
+        // Who follows the journal never waits behind requests for a connection.
+        let journal = Store::new(&StoreSettings { pool_size: 1, ..store_settings(&config) })?.with_clock(clock);
         let cache = Cache::new(&config.redis, &config.cache, &metrics)?;
         let expiries = Expiries::new(config.redis.timers_url.as_str(), &metrics)?;
         let replica = Replica::new(&replica_name(&config, bound(&http)));
-        let suspended = Arc::new(Suspended::default());
         let verifier = Arc::new(Verifier::new(&config.auth, Arc::clone(&metrics), auth::machine_clock)?);
         let readiness = Arc::new(Readiness::default());
         let committed = Arc::new(Notify::new());
@@ -125,19 +126,15 @@ impl App {
         );
         let blocks = Blocks::new(
             store.clone(),
+            Arc::clone(cache.trust()),
             Arc::clone(&plan),
             import_settings(&config),
             Arc::clone(&metrics),
             Arc::clone(&committed),
             begun.clone(),
         );
-        let validation = Arc::new(Validation::start(
-            config.numbering_plan(),
-            store.clone(),
-            cache.snapshots().clone(),
-            Arc::clone(&suspended),
-            Arc::clone(&metrics),
-        ));
+        let validation =
+            Arc::new(Validation::start(config.numbering_plan(), store.clone(), cache.clone(), Arc::clone(&metrics)));
         let alerts = Alerts::new(store.clone(), Arc::clone(&committed));
         let clock_watch = ClockWatch::new(store.clone(), alerts.clone(), Arc::clone(&metrics), &replica);
         let nats = jetstream::connect(config.nats.url.as_str()).await?;
@@ -187,7 +184,7 @@ impl App {
             grpc_state,
             cache,
             expiries,
-            suspended,
+            journal,
             clock_watch,
             relay,
             consume,
@@ -221,7 +218,7 @@ impl App {
             grpc_state,
             cache,
             expiries,
-            suspended,
+            journal,
             clock_watch,
             relay,
             consume,
@@ -236,8 +233,8 @@ impl App {
         let stop = workers_stop.clone();
         workers.spawn(async move { verifier.keep_keys_fresh(stop).await });
         workers.spawn(cache.clone().keep_connected(workers_stop.clone()));
-        let (store, stop) = (state.store.clone(), workers_stop.clone());
-        workers.spawn(async move { suspended.follow(&store, &stop).await });
+        let (trust, stop) = (Arc::clone(cache.trust()), workers_stop.clone());
+        workers.spawn(async move { trust.follow(&journal, &stop).await });
         workers.spawn(clock_watch.run(workers_stop.clone()));
         workers.spawn(relay.run(workers_stop.clone()));
         workers.spawn(consume.run(workers_stop.clone()));

@@ -81,7 +81,7 @@ pub struct AuthRefusal {
 /// Labels of a validation that was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Validated {
-    /// Where the facts came from: `redis` or `postgres`; `none` where none were needed.
+    /// Where the facts came from: `process`, `redis` or `postgres`; `none` where none were needed.
     pub layer: &'static str,
     /// `VALID`, or the reason as the contract names it.
     pub verdict: &'static str,
@@ -230,6 +230,12 @@ metrics! {
         Family::new_with_constructor(validation_seconds);
     /// Validations refused because too many were waiting for PostgreSQL.
     validations_shed: Counter = "numbering_validations_shed", Counter::default();
+    /// Whether cached lease snapshots are believed on this replica: 1, or 0 while it does not hear of changes in time.
+    cache_trusted: Gauge = "numbering_cache_trusted", Gauge::default();
+    /// How often all that was cached was given up, because changes may have been missed; once at the start.
+    cache_restarts: Counter = "numbering_cache_restarts", Counter::default();
+    /// Numbers that this replica remembers for validation.
+    local_snapshots: Gauge = "numbering_local_snapshots", Gauge::default();
     /// gRPC calls answered.
     grpc_calls: Family<GrpcCall, Counter> = "numbering_grpc_calls", Family::default();
     /// gRPC connections open.

@@ -8,19 +8,19 @@
 //! - `timers`: `num:reserve:{identifier}` and `num:hold:{identifier}`, which run out when the claim does.
 //! - `rate`: how many turns a caller has left, over all replicas.
 //! - `expiries`: notices of timers that ran out, which wake the job that releases reservations.
-//! - `suspended`: which tenants are suspended and what time it is, read from PostgreSQL several times a second. While that
-//!   is older than [`TRUSTED_FOR`], no snapshot of a cache is used: PostgreSQL answers, or nobody.
-//!
-//! A cache in the process itself belongs here too, between a caller and `snapshots`; so does the watermark of the journal's
-//! tail, beside `suspended`, which is read in the same poll and trusted for as long.
+//! - `trust`: which of these snapshots may be believed, by the journal, which is read several times a second. While that is
+//!   older than [`TRUSTED_FOR`], no cached snapshot is used: PostgreSQL answers, or nobody. It keeps `recent`, the versions
+//!   that it has heard of, and `local`, the snapshots that this process remembers itself.
 
 mod breaker;
 pub(crate) mod expiries;
+mod local;
 mod rate;
+mod recent;
 mod redis;
 mod snapshots;
-mod suspended;
 mod timers;
+mod trust;
 
 use std::sync::Arc;
 
@@ -29,20 +29,22 @@ use numbering_domain::Transition;
 use tokio_util::sync::CancellationToken;
 
 pub use expiries::Expiries;
+pub use local::{Found, Inventory, Kept};
 pub use rate::{Rate, RateLimit, Turn};
 pub use redis::{LinkError, RedisLink};
 pub use snapshots::Snapshots;
-pub use suspended::{Suspended, TRUSTED_FOR, Trusted};
 pub use timers::Timers;
+pub use trust::{TRUSTED_FOR, Trust, Trusted};
 
 use crate::config;
 use crate::telemetry::Metrics;
 
-/// The caches in Redis, to be told of every change.
+/// The caches, to be told of every change.
 #[derive(Clone, Debug)]
 pub struct Cache {
     snapshots: Snapshots,
     timers: Timers,
+    trust: Arc<Trust>,
 }
 
 impl Cache {
@@ -56,6 +58,7 @@ impl Cache {
         Ok(Self {
             snapshots: Snapshots::new(snapshots, cache.snapshot_ttl.duration(), redis.command_timeout.duration()),
             timers: Timers::new(timers),
+            trust: Arc::new(Trust::new(cache.local_numbers, cache.snapshot_ttl.duration(), metrics)),
         })
     }
 
@@ -69,6 +72,12 @@ impl Cache {
     #[must_use]
     pub const fn timers(&self) -> &Timers {
         &self.timers
+    }
+
+    /// Which snapshots may be believed, and those that this process remembers.
+    #[must_use]
+    pub const fn trust(&self) -> &Arc<Trust> {
+        &self.trust
     }
 
     /// A limit on how often a caller may do something, over all replicas; each replica's own share while Redis is away.
@@ -88,6 +97,7 @@ impl Cache {
     /// `as_of` is a moment on the database's clock at which the changes were not decided yet or just then: the `now` of
     /// the decision. A teller that was frozen since is thereby recognised: what it writes is too old to be used.
     pub async fn tell(&self, transitions: &[Transition], as_of: Timestamp) {
+        self.trust.committed(transitions);
         tokio::join!(self.snapshots.tell(transitions, as_of), self.timers.tell(transitions));
     }
 }

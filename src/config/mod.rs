@@ -215,6 +215,7 @@ impl Config {
             ("grpc.max_concurrent_streams", self.grpc.max_concurrent_streams == 0),
             ("grpc.max_message_bytes", self.grpc.max_message_bytes == 0),
             ("database.pool_size", self.database.pool_size == 0),
+            ("cache.local_numbers", self.cache.local_numbers == 0),
             ("billing.in_flight", self.billing.in_flight == 0),
             ("import.max_file_bytes", self.import.max_file_bytes == 0),
             ("import.max_line_bytes", self.import.max_line_bytes == 0),

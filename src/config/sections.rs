@@ -354,6 +354,8 @@ section! {
     "cache" => Cache {
         /// How long a lease snapshot is kept (US-NUM-002).
         snapshot_ttl: Period = Period::from_secs(60),
+        /// The most numbers whose lease snapshots this process remembers itself.
+        local_numbers: usize = 500_000,
     }
 }
 

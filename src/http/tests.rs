@@ -55,6 +55,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
     AppState {
         blocks: Blocks::new(
             store.clone(),
+            Arc::clone(cache.trust()),
             Arc::clone(&plan),
             imports,
             Arc::clone(&metrics),

@@ -1,8 +1,8 @@
 //! May this tenant send as this identifier, now? (US-NUM-002)
 //!
 //! What must stay true: a verdict is taken by the pure [`lease::validate`] on facts that can be vouched for, at a moment of the
-//! database's clock. Facts come from Redis only while [`Suspended::trusted`] says so, else from the PostgreSQL primary. Where
-//! neither can be had the answer is [`Unavailable`]: never a guess.
+//! database's clock. Facts come from the memory of this process or from Redis only where [`Trust`] believes them, else from the
+//! PostgreSQL primary. Where neither can be had the answer is [`Unavailable`]: never a guess.
 
 mod reads;
 
@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use numbering_domain::lease::{self, Facts, Refusal, Snapshot, Verdict};
 use numbering_domain::{Identifier, NumberingPlan, TenantId};
 
-use crate::cache::{Snapshots, Suspended};
+use crate::cache::{Cache, Found, Kept, Trust, Trusted};
 use crate::store::Store;
 use crate::store::snapshot::LoadedSnapshot;
 use crate::telemetry::{Metrics, Validated};
@@ -26,6 +26,8 @@ use reads::Reads;
 pub enum Layer {
     /// None were needed.
     None,
+    /// What this process remembers.
+    Process,
     /// The snapshot in Redis.
     Redis,
     /// PostgreSQL.
@@ -38,6 +40,7 @@ impl Layer {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
+            Self::Process => "process",
             Self::Redis => "redis",
             Self::Postgres => "postgres",
         }
@@ -87,8 +90,7 @@ pub struct Question<'a> {
 /// Answers questions about leases.
 pub struct Validation {
     plan: NumberingPlan,
-    snapshots: Snapshots,
-    suspended: Arc<Suspended>,
+    cache: Cache,
     reads: Reads,
     metrics: Arc<Metrics>,
     nobody: TenantId,
@@ -102,10 +104,17 @@ impl fmt::Debug for Validation {
 
 /// What a verdict is taken on.
 struct Known {
-    snapshot: Snapshot,
+    /// `None` where the number is not in the inventory.
+    snapshot: Option<Snapshot>,
     holder_suspended: bool,
     now: Timestamp,
     layer: Layer,
+}
+
+/// A question that can be answered at once, or what has to be looked up for it.
+enum Answerable {
+    Now(Answer),
+    Once(Identifier),
 }
 
 impl Validation {
@@ -114,16 +123,10 @@ impl Validation {
     /// # Panics
     /// Outside a Tokio runtime.
     #[must_use]
-    pub fn start(
-        plan: NumberingPlan,
-        store: Store,
-        snapshots: Snapshots,
-        suspended: Arc<Suspended>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        let reads = Reads::start(store, snapshots.clone());
+    pub fn start(plan: NumberingPlan, store: Store, cache: Cache, metrics: Arc<Metrics>) -> Self {
+        let reads = Reads::start(store, cache.clone());
         let nobody = TenantId::parse("nobody").expect("a plain word is a tenant's name");
-        Self { plan, snapshots, suspended, reads, metrics, nobody }
+        Self { plan, cache, reads, metrics, nobody }
     }
 
     /// Answers one question. A text that no tenant can bear holds nothing: where a tenant would decide it gets
@@ -132,58 +135,99 @@ impl Validation {
     /// # Errors
     /// When no answer can be vouched for.
     pub async fn validate(&self, identifier: &str, tenant: &str) -> Result<Answer, Unavailable> {
-        let answers = self.validate_many(&[Question { identifier, tenant }]).await?;
-        answers.first().copied().ok_or(Unavailable::Database)
+        let asked_at = Instant::now();
+        let question = Question { identifier, tenant };
+        let answer = match self.answerable(&question, self.trust().trusted().as_ref()) {
+            Answerable::Now(answer) => answer,
+            Answerable::Once(identifier) => {
+                let known = self.look_up(&[&identifier]).await?;
+                self.looked_up(&identifier, tenant, &known)?
+            }
+        };
+        self.measure(&[answer], asked_at.elapsed());
+        Ok(answer)
     }
 
-    /// Answers some questions, in their order.
+    /// Answers some questions, in their order: what is remembered in one pass, and all the rest in one look-up.
     ///
     /// # Errors
     /// When not all answers can be vouched for.
     pub async fn validate_many(&self, questions: &[Question<'_>]) -> Result<Vec<Answer>, Unavailable> {
         let asked_at = Instant::now();
-        let parsed: Vec<Option<Identifier>> = questions
-            .iter()
-            .map(|question| self.plan.parse(question.identifier).ok().map(|parsed| parsed.identifier))
-            .collect();
-        let mut missing: Vec<&Identifier> = parsed.iter().flatten().collect();
+        let answerable: Vec<Answerable> = {
+            let trusted = self.trust().trusted();
+            questions.iter().map(|question| self.answerable(question, trusted.as_ref())).collect()
+        };
+        let mut missing: Vec<&Identifier> = answerable.iter().filter_map(Answerable::missing).collect();
         missing.sort_unstable();
         missing.dedup();
-
-        let mut known = self.known_to_redis(&missing).await;
-        missing.retain(|identifier| !known.contains_key(identifier));
-        if !missing.is_empty() {
-            known.extend(self.known_to_postgres(&missing).await?);
-        }
-
-        let answers: Vec<Answer> = questions
+        let known = if missing.is_empty() { HashMap::new() } else { self.look_up(&missing).await? };
+        let answers = answerable
             .iter()
-            .zip(&parsed)
-            .map(|(question, identifier)| self.answer(identifier.as_ref(), question.tenant, &known))
-            .collect();
+            .zip(questions)
+            .map(|(answerable, question)| match answerable {
+                Answerable::Now(answer) => Ok(*answer),
+                Answerable::Once(identifier) => self.looked_up(identifier, question.tenant, &known),
+            })
+            .collect::<Result<Vec<Answer>, Unavailable>>()?;
         self.measure(&answers, asked_at.elapsed());
         Ok(answers)
     }
 
-    async fn known_to_redis(&self, identifiers: &[&Identifier]) -> HashMap<Identifier, Known> {
-        let Some(trusted) = self.suspended.trusted() else { return HashMap::new() };
-        let found = self.snapshots.get_many(identifiers, trusted.now()).await;
-        // Asked again: time has passed, and trust may have.
-        let Some(trusted) = self.suspended.trusted() else { return HashMap::new() };
-        let known = |snapshot: Snapshot| Known {
-            holder_suspended: match &snapshot.facts {
-                Facts::Leased { tenant, .. } => trusted.is_suspended(tenant),
-                Facts::Unleased | Facts::Resting { .. } => false,
-            },
-            snapshot,
-            now: trusted.now(),
-            layer: Layer::Redis,
+    fn trust(&self) -> &Trust {
+        self.cache.trust()
+    }
+
+    /// What this process remembers is looked at under a trust that was there before.
+    fn answerable(&self, question: &Question<'_>, trusted: Option<&Trusted>) -> Answerable {
+        let Ok((class, key)) = self.plan.canonical(question.identifier) else {
+            let verdict = Verdict::Refused(Refusal::InvalidIdentifier);
+            return Answerable::Now(Answer { verdict, layer: Layer::None });
         };
-        identifiers
-            .iter()
-            .zip(found)
-            .filter_map(|(identifier, snapshot)| Some(((*identifier).clone(), known(snapshot?))))
-            .collect()
+        let remembered = trusted.and_then(|trusted| Some((trusted, self.trust().recall(&key, trusted)?)));
+        let Some((trusted, found)) = remembered else {
+            return Answerable::Once(Identifier::from_canonical(class, &key));
+        };
+        let verdict = match found {
+            Found::Number(kept) => {
+                let suspended = is_holder_suspended(&kept.snapshot, trusted);
+                self.verdict(&kept.snapshot, question.tenant, suspended, trusted.now())
+            }
+            Found::Absent => Verdict::Refused(Refusal::NotRegistered),
+        };
+        Answerable::Now(Answer { verdict, layer: Layer::Process })
+    }
+
+    /// What Redis and PostgreSQL know of some numbers, each once.
+    async fn look_up(&self, identifiers: &[&Identifier]) -> Result<HashMap<Identifier, Known>, Unavailable> {
+        let mut known = self.known_to_redis(identifiers).await;
+        let missing: Vec<&Identifier> =
+            identifiers.iter().copied().filter(|identifier| !known.contains_key(*identifier)).collect();
+        if !missing.is_empty() {
+            known.extend(self.known_to_postgres(&missing).await?);
+        }
+        Ok(known)
+    }
+
+    async fn known_to_redis(&self, identifiers: &[&Identifier]) -> HashMap<Identifier, Known> {
+        if self.trust().trusted().is_none() {
+            return HashMap::new();
+        }
+        let found = self.cache.snapshots().get_many(identifiers).await;
+        // Asked again: time has passed, and trust may have.
+        let Some(trusted) = self.trust().trusted() else { return HashMap::new() };
+        let believed = |(identifier, kept): (&&Identifier, Option<Kept>)| {
+            let kept = kept.filter(|kept| self.trust().believes(identifier, kept, &trusted))?;
+            let known = Known {
+                holder_suspended: is_holder_suspended(&kept.snapshot, &trusted),
+                snapshot: Some(kept.snapshot.clone()),
+                now: trusted.now(),
+                layer: Layer::Redis,
+            };
+            self.trust().remember(identifier, kept);
+            Some(((*identifier).clone(), known))
+        };
+        identifiers.iter().zip(found).filter_map(believed).collect()
     }
 
     async fn known_to_postgres(&self, identifiers: &[&Identifier]) -> Result<HashMap<Identifier, Known>, Unavailable> {
@@ -204,20 +248,25 @@ impl Validation {
         Ok(loaded.into_iter().map(known).collect())
     }
 
-    fn answer(&self, identifier: Option<&Identifier>, tenant: &str, known: &HashMap<Identifier, Known>) -> Answer {
-        let Some(identifier) = identifier else {
-            return Answer { verdict: Verdict::Refused(Refusal::InvalidIdentifier), layer: Layer::None };
+    fn looked_up(
+        &self,
+        identifier: &Identifier,
+        tenant: &str,
+        known: &HashMap<Identifier, Known>,
+    ) -> Result<Answer, Unavailable> {
+        // Whatever is looked up is found or found to be absent.
+        let known = known.get(identifier).ok_or(Unavailable::Database)?;
+        let verdict = match &known.snapshot {
+            Some(snapshot) => self.verdict(snapshot, tenant, known.holder_suspended, known.now),
+            None => Verdict::Refused(Refusal::NotRegistered),
         };
-        match known.get(identifier) {
-            Some(known) => Answer { verdict: self.verdict(known, tenant), layer: known.layer },
-            None => Answer { verdict: Verdict::Refused(Refusal::NotRegistered), layer: Layer::Postgres },
-        }
+        Ok(Answer { verdict, layer: known.layer })
     }
 
-    fn verdict(&self, known: &Known, tenant: &str) -> Verdict {
+    fn verdict(&self, snapshot: &Snapshot, tenant: &str, holder_suspended: bool, now: Timestamp) -> Verdict {
         let tenant = TenantId::parse(tenant).ok();
         let asking = tenant.as_ref().unwrap_or(&self.nobody);
-        match lease::validate(&known.snapshot, asking, known.holder_suspended, known.now) {
+        match lease::validate(snapshot, asking, holder_suspended, now) {
             // Whoever is really called that: it is not who asks.
             Verdict::Valid { .. } | Verdict::Refused(Refusal::TenantSuspended | Refusal::LeaseSuspended)
                 if tenant.is_none() =>
@@ -233,6 +282,22 @@ impl Validation {
             let labels = Validated { layer: answer.layer.as_str(), verdict: verdict_name(&answer.verdict) };
             self.metrics.validation_seconds.get_or_create(&labels).observe(took.as_secs_f64());
         }
+    }
+}
+
+impl Answerable {
+    fn missing(&self) -> Option<&Identifier> {
+        match self {
+            Self::Now(_) => None,
+            Self::Once(identifier) => Some(identifier),
+        }
+    }
+}
+
+fn is_holder_suspended(snapshot: &Snapshot, trusted: &Trusted) -> bool {
+    match &snapshot.facts {
+        Facts::Leased { tenant, .. } => trusted.is_suspended(tenant),
+        Facts::Unleased | Facts::Resting { .. } => false,
     }
 }
 

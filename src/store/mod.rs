@@ -16,6 +16,7 @@ pub mod import;
 pub mod inbox;
 pub mod jobs;
 pub mod journal;
+pub mod journal_tail;
 pub mod leadership;
 pub mod leases;
 mod lent;

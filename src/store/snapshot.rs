@@ -1,15 +1,15 @@
-//! Reads for validation (US-NUM-002): snapshots of numbers, and which tenants are suspended.
+//! Reads for validation (US-NUM-002): snapshots of numbers.
 //!
-//! What must stay true: both ask the primary, and neither waits longer than its deadline. A connection whose answer did
+//! What must stay true: the primary is asked, and no longer waited for than until the deadline. A connection whose answer did
 //! not come in time is thrown away, so that nobody queues behind it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use numbering_domain::lease::{Facts, Snapshot};
 use numbering_domain::number::EndedBy;
-use numbering_domain::{Identifier, LeaseId, StateName, TenantId};
+use numbering_domain::{Identifier, LeaseId, StateName};
 
 use super::rows::Reading;
 use super::{Store, StoreError};
@@ -18,8 +18,8 @@ use crate::clock::DatabaseClock;
 /// One number, as validation sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadedSnapshot {
-    /// The facts.
-    pub snapshot: Snapshot,
+    /// The facts; `None` where the number is not in the inventory.
+    pub snapshot: Option<Snapshot>,
     /// Whether the tenant that holds the lease is suspended.
     pub holder_suspended: bool,
     /// The facts are of no earlier a moment, by the database's clock.
@@ -28,17 +28,8 @@ pub struct LoadedSnapshot {
     pub now: Timestamp,
 }
 
-/// Which tenants are suspended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SuspendedTenants {
-    /// The database's clock, when it answered.
-    pub now: Timestamp,
-    /// The tenants.
-    pub tenants: HashSet<TenantId>,
-}
-
 impl Store {
-    /// The numbers that are in the inventory, by identifier; the others are absent. One round trip for all.
+    /// These numbers, by identifier. One round trip for all.
     ///
     /// # Errors
     /// When the database did not answer within `deadline`, or could not.
@@ -60,23 +51,6 @@ impl Store {
         }
         Ok(loaded)
     }
-
-    /// The tenants that are suspended.
-    ///
-    /// # Errors
-    /// When the database did not answer within `deadline`, or could not.
-    pub async fn suspended_tenants(&self, deadline: Duration) -> Result<SuspendedTenants, StoreError> {
-        let rows = self.query_within(include_str!("suspended_tenants.sql"), &[], deadline).await?;
-        let reading = rows.first().map(|row| Reading::new(row, "the suspended tenants")).ok_or_else(|| {
-            StoreError::Impossible { subject: "the suspended tenants".into(), what: "the query gives one row" }
-        })?;
-        let names: Vec<&str> = reading.get("tenants")?;
-        let tenants = names
-            .into_iter()
-            .map(|name| TenantId::parse(name).map_err(|_| reading.impossible("no tenant's name")))
-            .collect::<Result<_, _>>()?;
-        Ok(SuspendedTenants { now: self.clock().vouched(reading.get("now")?), tenants })
-    }
 }
 
 fn loaded_snapshot(clock: &DatabaseClock, reading: &Reading<'_>) -> Result<LoadedSnapshot, StoreError> {
@@ -84,12 +58,11 @@ fn loaded_snapshot(clock: &DatabaseClock, reading: &Reading<'_>) -> Result<Loade
     let now = clock.vouched(said);
     // What is corrected of the one is corrected of the other.
     let as_of = as_of.checked_add(now.duration_since(said)).unwrap_or(as_of);
-    Ok(LoadedSnapshot {
-        snapshot: Snapshot { version: reading.get("version")?, facts: facts(reading)? },
-        holder_suspended: reading.get("holder_suspended")?,
-        as_of,
-        now,
-    })
+    let snapshot = match reading.get("version")? {
+        Some(version) => Some(Snapshot { version, facts: facts(reading)? }),
+        None => None,
+    };
+    Ok(LoadedSnapshot { snapshot, holder_suspended: reading.get("holder_suspended")?, as_of, now })
 }
 
 fn facts(reading: &Reading<'_>) -> Result<Facts, StoreError> {

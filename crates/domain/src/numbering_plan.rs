@@ -2,6 +2,7 @@
 //!
 //! Another country is another value of [`NumberingPlan`] and other prefixes, not other code.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::identifier::{Identifier, IdentifierClass, InvalidIdentifier, RegisteredIdentifier};
@@ -22,55 +23,62 @@ pub struct NumberingPlan {
 }
 
 impl NumberingPlan {
-    /// The one canonicaliser. ASCII only: no other script's digits, no trimming, no folding but of ALPHA's case.
+    /// The one canonicaliser, with the spelling that was given. ASCII only: no other script's digits, no trimming, no folding
+    /// but of ALPHA's case.
     ///
     /// # Errors
     /// [`InvalidIdentifier`], by the class that the text's shape points to.
     pub fn parse(&self, text: &str) -> Result<RegisteredIdentifier, InvalidIdentifier> {
+        let (class, key) = self.canonical(text)?;
+        Ok(RegisteredIdentifier { identifier: Identifier::from_canonical(class, &key), shown: text.into() })
+    }
+
+    /// The class and the canonical key of what a text names; nothing is copied where the text is canonical already.
+    ///
+    /// # Errors
+    /// [`InvalidIdentifier`], by the class that the text's shape points to.
+    pub fn canonical<'a>(&self, text: &'a str) -> Result<(IdentifierClass, Cow<'a, str>), InvalidIdentifier> {
         if text.starts_with('+') {
-            self.parse_msisdn(text)
+            self.check_msisdn(text)?;
+            Ok((IdentifierClass::Msisdn, Cow::Borrowed(text)))
         } else if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-            self.parse_short_code(text)
+            self.check_short_code(text)?;
+            Ok((IdentifierClass::ShortCode, Cow::Borrowed(text)))
         } else {
-            parse_alpha(text)
+            check_alpha(text)?;
+            let is_upper = !text.bytes().any(|b| b.is_ascii_lowercase());
+            let key = if is_upper { Cow::Borrowed(text) } else { Cow::Owned(text.to_ascii_uppercase()) };
+            Ok((IdentifierClass::Alpha, key))
         }
     }
 
-    fn parse_msisdn(&self, text: &str) -> Result<RegisteredIdentifier, InvalidIdentifier> {
+    fn check_msisdn(&self, text: &str) -> Result<(), InvalidIdentifier> {
         let national = text
             .strip_prefix('+')
             .and_then(|digits| digits.strip_prefix(self.country_code.as_str()))
             .ok_or(InvalidIdentifier::Msisdn)?;
-        if national.len() != self.national_digits || !national.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(InvalidIdentifier::Msisdn);
-        }
-        Ok(registered(IdentifierClass::Msisdn, text, text))
+        let fits = national.len() == self.national_digits && national.bytes().all(|b| b.is_ascii_digit());
+        if fits { Ok(()) } else { Err(InvalidIdentifier::Msisdn) }
     }
 
-    fn parse_short_code(&self, text: &str) -> Result<RegisteredIdentifier, InvalidIdentifier> {
+    fn check_short_code(&self, text: &str) -> Result<(), InvalidIdentifier> {
         if !SHORT_CODE_LENGTH.contains(&text.len()) {
             return Err(InvalidIdentifier::ShortCode);
         }
         if self.never_leasable.contains(text) {
             return Err(InvalidIdentifier::NeverLeasable);
         }
-        Ok(registered(IdentifierClass::ShortCode, text, text))
+        Ok(())
     }
 }
 
-fn parse_alpha(text: &str) -> Result<RegisteredIdentifier, InvalidIdentifier> {
+fn check_alpha(text: &str) -> Result<(), InvalidIdentifier> {
     let bytes = text.as_bytes();
     let plain = bytes.iter().all(|b| b.is_ascii_alphanumeric() || b" -_&+".contains(b));
     let has_letter = bytes.iter().any(u8::is_ascii_alphabetic);
     let edge_space = text.starts_with(' ') || text.ends_with(' ');
-    if !ALPHA_LENGTH.contains(&bytes.len()) || !plain || !has_letter || edge_space || text.contains("  ") {
-        return Err(InvalidIdentifier::Alpha);
-    }
-    Ok(registered(IdentifierClass::Alpha, &text.to_ascii_uppercase(), text))
-}
-
-fn registered(class: IdentifierClass, key: &str, shown: &str) -> RegisteredIdentifier {
-    RegisteredIdentifier { identifier: Identifier::from_canonical(class, key), shown: shown.into() }
+    let fits = ALPHA_LENGTH.contains(&bytes.len()) && plain && has_letter && !edge_space && !text.contains("  ");
+    if fits { Ok(()) } else { Err(InvalidIdentifier::Alpha) }
 }
 
 /// Which operator owns which prefix, prefixes written like MSISDNs (`+9370`).

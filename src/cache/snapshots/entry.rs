@@ -18,6 +18,8 @@ use numbering_domain::number::EndedBy;
 use numbering_domain::{LeaseId, TenantId};
 use uuid::Uuid;
 
+use crate::cache::Kept;
+
 const FORMAT: u8 = 1;
 
 const UNLEASED: u8 = 0;
@@ -25,13 +27,6 @@ const RECALLED: u8 = 1;
 const EXPIRED: u8 = 2;
 const LEASED: u8 = 3;
 const SUSPENDED: u8 = 4;
-
-/// A snapshot and the moment that its facts are of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) snapshot: Snapshot,
-    pub(super) as_of: Timestamp,
-}
 
 /// Why bytes are no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +45,8 @@ pub(super) enum Unreadable {
     Tenant,
 }
 
-impl Entry {
+impl Kept {
+    /// Written down.
     pub(super) fn encoded(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(72);
         bytes.push(FORMAT);
@@ -76,6 +72,7 @@ impl Entry {
         bytes
     }
 
+    /// Read.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         let mut rest = bytes;
         if take::<1>(&mut rest)? != [FORMAT] {
@@ -146,40 +143,40 @@ mod tests {
         prop_oneof![Just(Facts::Unleased), resting, leased]
     }
 
-    fn any_entry() -> impl Strategy<Value = Entry> {
+    fn any_entry() -> impl Strategy<Value = Kept> {
         (0..=i64::MAX, any_facts(), any_moment())
-            .prop_map(|(version, facts, as_of)| Entry { snapshot: Snapshot { version, facts }, as_of })
+            .prop_map(|(version, facts, as_of)| Kept { snapshot: Snapshot { version, facts }, as_of })
     }
 
     proptest! {
         #[test]
         fn an_entry_is_read_as_it_was_written(entry in any_entry()) {
-            prop_assert_eq!(Entry::decode(&entry.encoded()), Ok(entry));
+            prop_assert_eq!(Kept::decode(&entry.encoded()), Ok(entry));
         }
 
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..96)) {
-            let _ = Entry::decode(&bytes);
+            let _ = Kept::decode(&bytes);
         }
 
         #[test]
         fn what_is_cut_short_or_goes_on_is_not_read(entry in any_entry(), cut in 0_usize..18) {
             let bytes = entry.encoded();
-            prop_assert!(Entry::decode(&bytes[..cut.min(bytes.len() - 1)]).is_err());
+            prop_assert!(Kept::decode(&bytes[..cut.min(bytes.len() - 1)]).is_err());
             let too_long = [bytes.as_slice(), b"\n"].concat();
-            prop_assert!(Entry::decode(&too_long).is_err());
+            prop_assert!(Kept::decode(&too_long).is_err());
         }
     }
 
     #[test]
     fn unknown_formats_and_kinds_are_not_read() {
-        let entry = Entry { snapshot: Snapshot { version: 3, facts: Facts::Unleased }, as_of: Timestamp::UNIX_EPOCH };
+        let entry = Kept { snapshot: Snapshot { version: 3, facts: Facts::Unleased }, as_of: Timestamp::UNIX_EPOCH };
         let good = entry.encoded();
         for (at, byte, fault) in [(0, 2, Unreadable::Format), (17, 9, Unreadable::Kind), (1, 0x80, Unreadable::Version)]
         {
             let mut bytes = good.clone();
             bytes[at] = byte;
-            assert_eq!(Entry::decode(&bytes), Err(fault));
+            assert_eq!(Kept::decode(&bytes), Err(fault));
         }
     }
 }

@@ -44,8 +44,8 @@ impl Bench {
         self.snapshots.put(&identifier(), &snapshot(version), at(as_of)).await.unwrap();
     }
 
-    async fn version(&self, now: i64) -> Option<i64> {
-        self.snapshots.get(&identifier(), at(now)).await.map(|snapshot| snapshot.version)
+    async fn version(&self) -> Option<i64> {
+        self.snapshots.get(&identifier()).await.map(|kept| kept.snapshot.version)
     }
 
     async fn command(&self, command: &[&[u8]]) -> redis::Value {
@@ -72,28 +72,26 @@ fn at(seconds: i64) -> Timestamp {
 #[tokio::test]
 async fn an_entry_is_written_only_over_an_older_one() {
     let bench = Bench::start().await;
-    assert_eq!(bench.version(0).await, None);
+    assert_eq!(bench.version().await, None);
     bench.put(2, 10).await;
     bench.put(1, 20).await;
-    assert_eq!(bench.version(10).await, Some(2), "an older version never wins");
+    assert_eq!(bench.version().await, Some(2), "an older version never wins");
     bench.put(2, 5).await;
-    assert_eq!(bench.version(69).await, Some(2), "nor does an older look at the same version");
+    assert_eq!(bench.version().await, Some(2), "nor does an older look at the same version");
     bench.put(2, 30).await;
-    assert_eq!(bench.version(89).await, Some(2), "a younger look at it does");
+    assert_eq!(bench.version().await, Some(2), "a younger look at it does");
     bench.put(3, 0).await;
-    assert_eq!(bench.version(30).await, Some(3));
+    assert_eq!(bench.version().await, Some(3));
     bench.put(i64::from(u32::MAX) * 1_000_000, 0).await;
     bench.put(i64::from(u32::MAX) * 1_000_000 - 1, 0).await;
-    assert_eq!(bench.version(30).await, Some(i64::from(u32::MAX) * 1_000_000), "large versions are told apart");
+    assert_eq!(bench.version().await, Some(i64::from(u32::MAX) * 1_000_000), "large versions are told apart");
 }
 
 #[tokio::test]
-async fn an_entry_is_used_only_while_it_is_kept() {
+async fn an_entry_bears_its_moment_and_goes_when_its_time_is_over() {
     let bench = Bench::start().await;
-    bench.put(1, 0).await;
-    for (now, version) in [(0, Some(1)), (59, Some(1)), (60, None), (3600, None), (-60, None)] {
-        assert_eq!(bench.version(now).await, version, "at {now}");
-    }
+    bench.put(1, 7).await;
+    assert_eq!(bench.snapshots.get(&identifier()).await, Some(Kept { snapshot: snapshot(1), as_of: at(7) }));
     let redis::Value::Int(left) = bench.command(&[b"PTTL", b"num:snapshot:4040"]).await else { panic!() };
     assert!((1..=60_000).contains(&left), "{left}");
 }
@@ -106,14 +104,14 @@ async fn what_cannot_be_read_is_ignored_and_written_over() {
         bench.command(&[b"DEL", b"num:snapshot:4040"]).await;
         let words: Vec<&[u8]> = wrong.split(|byte| *byte == b' ').collect();
         bench.command(&words).await;
-        assert_eq!(bench.version(0).await, None);
+        assert_eq!(bench.version().await, None);
         bench.put(1, 0).await;
-        assert_eq!(bench.version(0).await, Some(1));
+        assert_eq!(bench.version().await, Some(1));
     }
     bench.command(&[b"SET", b"num:snapshot:4040", &newest]).await;
-    assert_eq!(bench.version(0).await, None, "another format's");
+    assert_eq!(bench.version().await, None, "another format's");
     bench.put(1, 0).await;
-    assert_eq!(bench.version(0).await, Some(1));
+    assert_eq!(bench.version().await, Some(1));
 }
 
 #[tokio::test]
@@ -125,11 +123,12 @@ async fn many_are_read_and_written_in_their_order() {
     let puts: Vec<_> = identifiers.iter().zip(&snapshots).map(|(key, value)| (key, value, at(0))).collect();
     bench.snapshots.put_many(&puts[..1_000]).await.unwrap();
     let asked: Vec<&Identifier> = identifiers.iter().rev().collect();
-    let found = bench.snapshots.get_many(&asked, at(0)).await;
+    let found: Vec<Option<Snapshot>> =
+        bench.snapshots.get_many(&asked).await.into_iter().map(|kept| Some(kept?.snapshot)).collect();
     let expected: Vec<Option<Snapshot>> =
         snapshots.iter().rev().map(|snapshot| (snapshot.version < 1_000).then(|| snapshot.clone())).collect();
     assert_eq!(found, expected);
-    assert!(bench.snapshots.get_many(&[], at(0)).await.is_empty());
+    assert!(bench.snapshots.get_many(&[]).await.is_empty());
 }
 
 #[tokio::test]
@@ -138,13 +137,13 @@ async fn a_redis_that_restarted_or_was_never_there_fails_no_one() {
     bench.put(1, 0).await;
     bench.server.kill().await;
     eventually("it is seen without traffic", async || !bench.snapshots.link().is_up()).await;
-    assert_eq!(bench.version(0).await, None);
+    assert_eq!(bench.version().await, None);
     let refused = bench.snapshots.put(&identifier(), &snapshot(2), at(0)).await;
     assert!(matches!(refused, Err(LinkError::Away)), "{refused:?}");
     bench.server.start().await.unwrap();
     eventually("it is connected again", async || bench.snapshots.link().is_up()).await;
     bench.put(3, 0).await;
-    assert_eq!(bench.version(0).await, Some(3), "scripts are told to it anew");
+    assert_eq!(bench.version().await, Some(3), "scripts are told to it anew");
 
     let absent = RedisLink::new("absent", "redis://127.0.0.1:1/0", KEEP, &Arc::new(Metrics::default())).unwrap();
     let stop = CancellationToken::new();

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::schema::Document;
 use super::*;
+use crate::cache::Trust;
 use crate::events::catalogue::PUBLISHED_TYPES;
 use crate::events::cloudevents::CloudEvent;
 use crate::events::consume::{self, CONSUMED_TYPES, PLAN_CHANGED, TENANT_REINSTATED, TENANT_SUSPENDED};
@@ -256,11 +257,13 @@ fn blocks(store: Store) -> Blocks {
     let plan = NumberingPlan { country_code: "93".to_owned(), national_digits: 9, never_leasable: BTreeSet::new() };
     let settings =
         ImportSettings { max_file_bytes: 1_000_000, max_line_bytes: 1_000, timeout: PATIENCE, spool_dir: None };
+    let metrics = Arc::new(Metrics::default());
     Blocks::new(
         store,
+        Arc::new(Trust::new(1, PATIENCE, &metrics)),
         Arc::new(plan),
         settings,
-        Arc::new(Metrics::default()),
+        metrics,
         Arc::default(),
         tokio_util::task::TaskTracker::new(),
     )

@@ -92,7 +92,7 @@ impl Blocks {
             }
             Err(ImportFailure::Rows(never)) => match never {},
         };
-        self.committed.notify_one();
+        self.tell();
         self.count_rows(counts);
         Ok(outcome(counts))
     }

@@ -27,6 +27,7 @@ use self::reject::Reject;
 use self::rows::{FirstRejects, RowRules, RowsError};
 use self::spool::{Spool, SpoolError, SpooledFile};
 use super::signature::{DetachedSignature, FileSha256, VerifyingKey, signed_message};
+use crate::cache::Trust;
 use crate::store::commit::Origin;
 use crate::store::idempotency::{Answer, Claim};
 use crate::store::import::{Counts, Ending, ImportFailure, NewBlock, SignedFile};
@@ -158,6 +159,7 @@ impl From<tokio::task::JoinError> for ImportError {
 #[derive(Clone, Debug)]
 pub struct Blocks {
     store: Store,
+    trust: Arc<Trust>,
     plan: Arc<NumberingPlan>,
     settings: Arc<ImportSettings>,
     metrics: Arc<Metrics>,
@@ -177,6 +179,7 @@ impl Blocks {
     #[must_use]
     pub fn new(
         store: Store,
+        trust: Arc<Trust>,
         plan: Arc<NumberingPlan>,
         settings: ImportSettings,
         metrics: Arc<Metrics>,
@@ -184,7 +187,7 @@ impl Blocks {
         begun: TaskTracker,
     ) -> Self {
         let slots = Arc::new(Semaphore::new(IMPORTS_AT_ONCE));
-        Self { store, plan, settings: Arc::new(settings), metrics, committed, slots, begun }
+        Self { store, trust, plan, settings: Arc::new(settings), metrics, committed, slots, begun }
     }
 
     /// What bounds an import.
@@ -277,7 +280,7 @@ impl Blocks {
         guard: Option<&ImportGuard>,
     ) -> Result<Imported, ImportError> {
         match (purpose, guard) {
-            (Purpose::Import, _) => self.committed.notify_one(),
+            (Purpose::Import, _) => self.tell(),
             // Nothing was committed that the answer could have been kept with.
             (Purpose::DryRun, Some(guard)) => {
                 self.store.keep_answer(&guard.claim, &(guard.render)(&imported)).await?;
@@ -285,6 +288,12 @@ impl Blocks {
             (Purpose::DryRun, None) => {}
         }
         Ok(imported)
+    }
+
+    /// What follows a commit: the caches hear of it, and the relay is woken.
+    fn tell(&self) {
+        self.trust.inventory_grew();
+        self.committed.notify_one();
     }
 
     fn rules(&self, operator: OperatorId, facts: ImportFacts) -> RowRules {

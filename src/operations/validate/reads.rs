@@ -14,7 +14,7 @@ use numbering_domain::lease::Snapshot;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::Unavailable;
-use crate::cache::Snapshots;
+use crate::cache::{Cache, Inventory, Kept};
 use crate::store::Store;
 use crate::store::snapshot::LoadedSnapshot;
 
@@ -46,14 +46,14 @@ pub(super) struct Reads {
 }
 
 impl Reads {
-    /// Starts to look up, and to keep what was found in `snapshots`. It ends when this is dropped.
-    pub(super) fn start(store: Store, snapshots: Snapshots) -> Self {
+    /// Starts to look up, and to keep in `cache` what was found. It ends when this is dropped.
+    pub(super) fn start(store: Store, cache: Cache) -> Self {
         let (look_ups, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(look_up(Arc::new(Source { store, snapshots }), waiting));
+        tokio::spawn(look_up(Arc::new(Source { store, cache }), waiting));
         Self { look_ups, room: Arc::new(Semaphore::new(WAITING_MOST)) }
     }
 
-    /// The numbers that are in the inventory; the others are absent.
+    /// What PostgreSQL says of these numbers.
     pub(super) async fn load(&self, identifiers: &[&Identifier]) -> Result<Loaded, Unavailable> {
         let weight = u32::try_from(identifiers.len()).map_err(|_| Unavailable::Overloaded)?;
         let room = Arc::clone(&self.room).try_acquire_many_owned(weight).map_err(|_| Unavailable::Overloaded)?;
@@ -66,7 +66,7 @@ impl Reads {
 
 struct Source {
     store: Store,
-    snapshots: Snapshots,
+    cache: Cache,
 }
 
 async fn look_up(source: Arc<Source>, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
@@ -95,8 +95,11 @@ impl Source {
         if identifiers.is_empty() {
             return Loaded::new();
         }
+        let inventory = self.cache.trust().inventory();
         match self.store.load_snapshots(&identifiers, QUERY_LIMIT).await {
             Ok(loaded) => {
+                // Before it is told, so that who comes next finds it.
+                self.remember(&loaded, inventory);
                 for LookUp { identifiers, reply, _room } in some {
                     let found = identifiers.into_iter().filter_map(|identifier| {
                         let snapshot = loaded.get(&identifier)?.clone();
@@ -117,10 +120,24 @@ impl Source {
         }
     }
 
+    fn remember(&self, loaded: &Loaded, inventory: Inventory) {
+        let trust = self.cache.trust();
+        for (identifier, loaded) in loaded {
+            match &loaded.snapshot {
+                Some(snapshot) => {
+                    trust.remember(identifier, Kept { snapshot: snapshot.clone(), as_of: loaded.as_of });
+                }
+                None => trust.remember_absent(identifier, loaded.as_of, inventory),
+            }
+        }
+    }
+
     async fn keep(&self, loaded: &Loaded) {
-        let puts: Vec<(&Identifier, &Snapshot, Timestamp)> =
-            loaded.iter().map(|(identifier, loaded)| (identifier, &loaded.snapshot, loaded.as_of)).collect();
-        if let Err(error) = self.snapshots.put_many(&puts).await {
+        let puts: Vec<(&Identifier, &Snapshot, Timestamp)> = loaded
+            .iter()
+            .filter_map(|(identifier, loaded)| Some((identifier, loaded.snapshot.as_ref()?, loaded.as_of)))
+            .collect();
+        if let Err(error) = self.cache.snapshots().put_many(&puts).await {
             tracing::debug!(%error, "looked-up leases were not kept");
         }
     }

@@ -10,7 +10,7 @@ use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Validation;
-use crate::cache::{Cache, Suspended};
+use crate::cache::{Cache, Trusted};
 use crate::config::{self, Period, ServerUrl};
 use crate::devstack::{Databases, Home, Server, SharedStack, postgres, redis};
 use crate::store::migrate::migrate;
@@ -24,8 +24,9 @@ pub(crate) struct Bench {
     pub(crate) redis: Server,
     pub(crate) superuser: Client,
     pub(crate) cache: Cache,
-    pub(crate) suspended: Arc<Suspended>,
     pub(crate) validation: Arc<Validation>,
+    /// As another replica on the same servers has it, which has been there for as long.
+    pub(crate) other: Arc<Validation>,
     pub(crate) metrics: Arc<Metrics>,
     _stop: DropGuard,
     _directory: TempDir,
@@ -91,41 +92,39 @@ impl Bench {
         })
         .unwrap();
         let metrics = Arc::new(Metrics::default());
-        let cache =
-            Cache::new(&redis_settings(&redis), &config::Cache { snapshot_ttl: Period::from_secs(60) }, &metrics)
-                .unwrap();
-        let suspended = Arc::new(Suspended::default());
         let stop = CancellationToken::new();
-        let plan = numbering_domain::NumberingPlan {
-            country_code: "93".into(),
-            national_digits: 9,
-            never_leasable: ["119".to_owned()].into(),
-        };
-        let validation = Validation::start(
-            plan,
-            store.clone(),
-            cache.snapshots().clone(),
-            Arc::clone(&suspended),
-            Arc::clone(&metrics),
-        );
-        tokio::spawn({
-            let (suspended, cache, stop) = (Arc::clone(&suspended), cache.clone(), stop.clone());
-            async move {
-                tokio::join!(suspended.follow(&store, &stop), cache.keep_connected(stop.clone()));
-            }
-        });
-        let bench = Self {
-            redis,
-            superuser,
-            cache,
-            suspended,
-            validation: Arc::new(validation),
-            metrics,
-            _stop: stop.drop_guard(),
-            _directory: directory,
-        };
-        eventually("Redis is connected", async || bench.cache.snapshots().link().is_up()).await;
-        eventually("caches are trusted", async || bench.suspended.trusted().is_some()).await;
-        bench
+        let (cache, validation) = replica(&store, &redis, &metrics, &stop).await;
+        let (_, other) = replica(&store, &redis, &Arc::default(), &stop).await;
+        Self { redis, superuser, cache, validation, other, metrics, _stop: stop.drop_guard(), _directory: directory }
     }
+
+    pub(crate) fn trusted(&self) -> Option<Trusted> {
+        self.cache.trust().trusted()
+    }
+}
+
+/// Validation as one replica has it, connected and trusted.
+async fn replica(
+    store: &Store,
+    redis: &Server,
+    metrics: &Arc<Metrics>,
+    stop: &CancellationToken,
+) -> (Cache, Arc<Validation>) {
+    let settings = config::Cache { snapshot_ttl: Period::from_secs(60), local_numbers: 10_000 };
+    let cache = Cache::new(&redis_settings(redis), &settings, metrics).unwrap();
+    let plan = numbering_domain::NumberingPlan {
+        country_code: "93".into(),
+        national_digits: 9,
+        never_leasable: ["119".to_owned()].into(),
+    };
+    let validation = Validation::start(plan, store.clone(), cache.clone(), Arc::clone(metrics));
+    tokio::spawn({
+        let (store, trust, cache, stop) = (store.clone(), Arc::clone(cache.trust()), cache.clone(), stop.clone());
+        async move {
+            tokio::join!(trust.follow(&store, &stop), cache.keep_connected(stop.clone()));
+        }
+    });
+    eventually("Redis is connected", async || cache.snapshots().link().is_up()).await;
+    eventually("caches are trusted", async || cache.trust().trusted().is_some()).await;
+    (cache, Arc::new(validation))
 }

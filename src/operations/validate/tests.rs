@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use numbering_domain::lease::{Refusal, Verdict};
+use numbering_domain::lease::{Facts, Refusal, Snapshot, Verdict};
 use numbering_domain::{Identifier, IdentifierClass, LeaseId};
 use tokio::time::Instant;
 
@@ -66,13 +66,22 @@ impl Bench {
         self.ask(MSISDN, "tenant-a").await.unwrap().layer
     }
 
+    /// A number of which nobody has heard, for which every cache is asked in vain.
+    async fn ask_for_a_new_one(&self, n: usize) -> Answer {
+        self.ask(&format!("+93799{n:06}"), "tenant-a").await.unwrap()
+    }
+
+    async fn is_in_redis(&self, identifier: &Identifier) -> bool {
+        self.cache.snapshots().get(identifier).await.is_some()
+    }
+
     fn now(&self) -> Timestamp {
-        self.suspended.trusted().unwrap().now()
+        self.trusted().unwrap().now()
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_reason_is_told_by_postgresql_and_again_by_the_cache() {
+async fn every_reason_is_told_the_same_by_each_layer() {
     let bench = Bench::start().await;
     let questions: Vec<Question<'_>> =
         table().iter().map(|&(identifier, tenant, _)| Question { identifier, tenant }).collect();
@@ -81,56 +90,68 @@ async fn every_reason_is_told_by_postgresql_and_again_by_the_cache() {
         assert_eq!(answer.verdict, verdict, "{identifier:?} {tenant:?}");
         assert_ne!(answer.layer, Layer::Redis, "nothing was cached");
     }
-    eventually("what was looked up is cached", async || bench.layer().await == Layer::Redis).await;
     for (identifier, tenant, verdict) in table() {
         let answer = bench.ask(identifier, tenant).await.unwrap();
-        assert_eq!(answer.verdict, verdict, "{identifier:?} {tenant:?} from {:?}", answer.layer);
-        let expected = match verdict {
+        let needs_none = verdict == refused(Refusal::InvalidIdentifier);
+        let layer = if needs_none { Layer::None } else { Layer::Process };
+        assert_eq!(answer, Answer { verdict, layer }, "{identifier:?} {tenant:?}");
+    }
+    eventually("what was looked up is in Redis", async || bench.is_in_redis(&msisdn()).await).await;
+    let second = bench.other.validate_many(&questions).await.unwrap();
+    for ((identifier, tenant, verdict), answer) in table().into_iter().zip(second) {
+        let layer = match verdict {
             Verdict::Refused(Refusal::InvalidIdentifier) => Layer::None,
-            // Whether it has come into the inventory since, only PostgreSQL knows.
+            // Whether it has come into the inventory since, Redis does not know.
             Verdict::Refused(Refusal::NotRegistered) => Layer::Postgres,
             _ => Layer::Redis,
         };
-        assert_eq!(answer.layer, expected, "{identifier:?} {tenant:?}");
+        assert_eq!(answer, Answer { verdict, layer }, "{identifier:?} {tenant:?}");
     }
+    assert_eq!(bench.other.validate(MSISDN, "tenant-a").await.unwrap().layer, Layer::Process);
     let text = bench.metrics.encode();
-    assert!(text.contains(r#"numbering_validation_duration_seconds_count{layer="redis",verdict="VALID"}"#), "{text}");
+    assert!(text.contains(r#"numbering_validation_duration_seconds_count{layer="process",verdict="VALID"}"#), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_redis_frozen_or_dead_postgresql_answers_and_nobody_waits() {
     let mut bench = Bench::start().await;
-    eventually("the lease is cached", async || bench.layer().await == Layer::Redis).await;
+    assert_eq!(bench.layer().await, Layer::Postgres);
+    let absent = Answer { verdict: refused(Refusal::NotRegistered), layer: Layer::Postgres };
 
     bench.redis.freeze();
     let frozen_at = Instant::now();
-    for _ in 0..20 {
+    for n in 0..20 {
         let asked_at = Instant::now();
-        assert_eq!(bench.ask(MSISDN, "tenant-a").await.unwrap().verdict, valid());
+        assert_eq!(bench.ask_for_a_new_one(n).await, absent);
         assert!(asked_at.elapsed() < Duration::from_millis(400), "one call's limit, and PostgreSQL");
+        assert_eq!(bench.layer().await, Layer::Process, "what is remembered here needs no Redis");
     }
     assert!(!bench.cache.snapshots().link().is_up(), "the breaker has opened");
     assert!(frozen_at.elapsed() < Duration::from_secs(2), "and then nobody waits: {:?}", frozen_at.elapsed());
     assert!(bench.metrics.encode().contains(r#"numbering_redis_up{database="snapshots"} 0"#));
 
     bench.redis.thaw();
-    eventually("a probe has found Redis again", async || bench.layer().await == Layer::Redis).await;
+    eventually("a probe has found Redis again", async || bench.cache.snapshots().link().is_up()).await;
 
     bench.redis.kill().await;
-    for _ in 0..20 {
-        assert_eq!(bench.ask(MSISDN, "tenant-a").await.unwrap(), Answer { verdict: valid(), layer: Layer::Postgres });
+    for n in 20..40 {
+        assert_eq!(bench.ask_for_a_new_one(n).await, absent);
     }
     bench.redis.start().await.unwrap();
-    eventually("an empty Redis is filled again", async || bench.layer().await == Layer::Redis).await;
+    eventually("it is connected again", async || bench.cache.snapshots().link().is_up()).await;
+    let free = Identifier::from_canonical(IdentifierClass::Alpha, "FREE");
+    assert_eq!(bench.ask("free", "tenant-a").await.unwrap().layer, Layer::Postgres);
+    eventually("an empty Redis is filled again", async || bench.is_in_redis(&free).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_postgresql_frozen_nothing_is_guessed() {
     let directory = directory();
     let (postgres, bench) = Bench::start_private(&Home::open(directory.path()).unwrap()).await;
-    eventually("the lease is cached", async || bench.layer().await == Layer::Redis).await;
+    assert_eq!(bench.layer().await, Layer::Postgres);
+    assert_eq!(bench.layer().await, Layer::Process);
     postgres.freeze();
-    eventually("the cache is trusted no more", async || bench.suspended.trusted().is_none()).await;
+    eventually("caches are trusted no more", async || bench.trusted().is_none()).await;
     let asked_at = Instant::now();
     assert_eq!(bench.ask(MSISDN, "tenant-a").await, Err(Unavailable::Database));
     assert_eq!(
@@ -151,30 +172,28 @@ async fn with_postgresql_frozen_nothing_is_guessed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suspended_tenant_is_refused_within_a_second_though_its_leases_are_cached() {
     let bench = Bench::start().await;
-    eventually("the lease is cached", async || bench.layer().await == Layer::Redis).await;
+    bench.layer().await;
     for (status, verdict) in [("SUSPENDED", refused(Refusal::TenantSuspended)), ("ACTIVE", valid())] {
         let change = "UPDATE numbering.tenants SET status = $1 WHERE tenant_id = 'tenant-a'";
         bench.superuser.execute(change, &[&status]).await.unwrap();
         let changed_at = Instant::now();
         eventually(status, async || bench.ask(MSISDN, "tenant-a").await.unwrap().verdict == verdict).await;
         assert!(changed_at.elapsed() < Duration::from_secs(1), "{:?}", changed_at.elapsed());
-        assert_eq!(bench.layer().await, Layer::Redis);
+        assert_eq!(bench.layer().await, Layer::Process);
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fill_from_before_a_change_does_not_undo_it() {
     let bench = Bench::start().await;
-    eventually("the lease is cached", async || bench.layer().await == Layer::Redis).await;
-    let (identifier, now) = (msisdn(), bench.now());
-    let before = bench.cache.snapshots().get(&identifier, now).await.unwrap();
-    let after = numbering_domain::lease::Snapshot {
-        version: before.version + 1,
-        facts: numbering_domain::lease::Facts::Unleased,
-    };
-    bench.cache.snapshots().put(&identifier, &after, now).await.unwrap();
-    bench.cache.snapshots().put(&identifier, &before, bench.now()).await.unwrap();
-    let answer = bench.ask(MSISDN, "tenant-a").await.unwrap();
+    bench.layer().await;
+    eventually("the lease is in Redis", async || bench.is_in_redis(&msisdn()).await).await;
+    let snapshots = bench.cache.snapshots();
+    let before = snapshots.get(&msisdn()).await.unwrap();
+    let after = Snapshot { version: before.snapshot.version + 1, facts: Facts::Unleased };
+    snapshots.put(&msisdn(), &after, bench.now()).await.unwrap();
+    snapshots.put(&msisdn(), &before.snapshot, bench.now()).await.unwrap();
+    let answer = bench.other.validate(MSISDN, "tenant-a").await.unwrap();
     assert_eq!(answer, Answer { verdict: refused(Refusal::NotLeased), layer: Layer::Redis });
 }
 

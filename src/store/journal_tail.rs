@@ -1,0 +1,93 @@
+//! What is new in the journal, as every replica follows it to keep its caches honest.
+//!
+//! What must stay true: nothing that was committed is passed over, however late its transaction commits and however long
+//! another one runs. So the place in the journal is no number of an entry, but a snapshot of PostgreSQL's: which transactions
+//! had ended when it was last read.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use numbering_domain::TenantId;
+
+use super::rows::Reading;
+use super::{Store, StoreError};
+
+/// How far the journal was read: a snapshot of PostgreSQL's, which has seen every transaction before its end but those that
+/// were running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    end: u64,
+    running: Vec<u64>,
+}
+
+impl Place {
+    /// Reads `xmin:xmax:running,…`, as PostgreSQL writes a `pg_snapshot`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (_, rest) = text.split_once(':')?;
+        let (end, running) = rest.split_once(':')?;
+        let running = running.split(',').filter(|id| !id.is_empty());
+        Some(Self { end: end.parse().ok()?, running: running.map(|id| id.parse().ok()).collect::<Option<_>>()? })
+    }
+
+    /// Whether the database has gone back behind `earlier`, as a standby does that was not told everything before it took over.
+    fn is_before(&self, earlier: &Self) -> bool {
+        self.end < earlier.end
+    }
+}
+
+/// What the journal has got since the place it was read to before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// How far it is read now.
+    pub place: Place,
+    /// The database's clock, when it answered.
+    pub now: Timestamp,
+    /// The numbers that changed, by key, with their newest versions.
+    pub changed: Vec<(String, i64)>,
+    /// Whether numbers came into the inventory.
+    pub inventory_grew: bool,
+    /// The tenants that are suspended.
+    pub suspended: HashSet<TenantId>,
+    /// Whether that is all. It is not when it was read for the first time, when there were more entries than was asked for, or
+    /// when the database has gone back.
+    pub complete: bool,
+}
+
+impl Store {
+    /// Reads what is new in the journal since `place`, at most `most` entries of it.
+    ///
+    /// # Errors
+    /// When the database did not answer within `deadline`, or could not.
+    pub async fn journal_news(&self, place: Option<&Place>, most: i64, deadline: Duration) -> Result<News, StoreError> {
+        let running: Vec<String> =
+            place.map_or_else(Vec::new, |place| place.running.iter().map(ToString::to_string).collect());
+        let end = place.map(|place| place.end.to_string());
+        let asked_for = most.saturating_add(1);
+        let rows = self.query_within(include_str!("journal_tail.sql"), &[&running, &end, &asked_for], deadline).await?;
+        let reading = rows.first().map(|row| Reading::new(row, "the journal's tail")).ok_or_else(|| {
+            StoreError::Impossible { subject: "the journal's tail".into(), what: "the query gives one row" }
+        })?;
+        let reached = Place::parse(reading.get("snapshot")?)
+            .ok_or_else(|| reading.impossible("a snapshot is written otherwise"))?;
+        let names: Vec<&str> = reading.get("suspended")?;
+        let suspended = names
+            .into_iter()
+            .map(|name| TenantId::parse(name).map_err(|_| reading.impossible("no tenant's name")))
+            .collect::<Result<_, _>>()?;
+        let numbers: Vec<String> = reading.get("numbers")?;
+        let versions: Vec<i64> = reading.get("versions")?;
+        let complete = place.is_some_and(|place| !reached.is_before(place)) && reading.get::<i64>("entries")? <= most;
+        Ok(News {
+            place: reached,
+            now: self.clock().vouched(reading.get("now")?),
+            changed: numbers.into_iter().zip(versions).collect(),
+            inventory_grew: reading.get("inventory_grew")?,
+            suspended,
+            complete,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
