@@ -202,7 +202,7 @@ async fn every_search_reads_its_index_and_nothing_else_of_the_pool() {
     let prepare = format!(
         "SET jit = off; SET plan_cache_mode = force_custom_plan;
          PREPARE browse (text[], boolean[], text, text, text[], text[], text, text[], bigint, text[],
-             timestamptz, float8) AS {}",
+             bigint, text, timestamptz, float8) AS {}",
         include_str!("../../src/store/browse.sql")
     );
     database.batch_execute(&prepare).await.unwrap();
@@ -219,7 +219,7 @@ async fn every_search_reads_its_index_and_nothing_else_of_the_pool() {
         let explain = format!(
             "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE browse ('{{{classes}}}', {eligible}, {operator}, {after}, '{{{from}}}',
              ARRAY['{from}' || chr(127)], 'tenant-a', '{{}}', 51, ARRAY[{like}]::text[],
-             clock_timestamp(), 60)"
+             51, 'starter', clock_timestamp(), 60)"
         );
         let plan: Value = database.query_one(&explain, &[]).await.unwrap().get(0);
         let mut read = Vec::new();

@@ -21,6 +21,7 @@ mod lifecycle;
 mod model;
 mod operators;
 mod override_report;
+mod prices;
 mod quotas;
 mod renewal;
 mod security;
