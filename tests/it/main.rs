@@ -26,3 +26,4 @@ mod quotas;
 mod renewal;
 mod security;
 mod validate_lease;
+mod vanity;

@@ -279,6 +279,23 @@ async fn a_renewal_takes_the_price_of_its_day_and_leaves_the_old_term_s_as_it_wa
 }
 
 #[tokio::test]
+async fn a_lock_survives_the_renewal_of_its_lease() {
+    let billing = Billing::start().await;
+    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_WINDOW", "6s")]).await;
+    let (database, number) = (app.superuser().await, app.stock_numbers(1).await.remove(0));
+    let tenant = app.tenant("tenant-a");
+    let old = lease(&app, "tenant-a", &number, "12s", false).await;
+    let path = |lease: &Value| format!("/v1/leases/{}", lease["leaseId"].as_str().unwrap());
+    tenant.patch(&path(&old), &json!({ "locked": true })).await.expect(200);
+    let renewed = told(&database, &number, "numbering.lease.renewed", 1).await.remove(0);
+    assert_ne!(renewed["leaseId"], old["leaseId"]);
+    assert_eq!(tenant.get(&path(&renewed)).await.expect(200)["locked"], true);
+    let refused = tenant.recall(&number, "TENANT_INITIATED", None).await.problem(409, "INVALID_STATE");
+    assert_eq!(refused["reason"], "LEASE_LOCKED");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_crash_leaves_the_words_to_ask_again_in_although_the_price_list_has_changed() {
     let billing = Billing::start().await;
     let line = HeldLine::to(billing.url()).await;
