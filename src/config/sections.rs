@@ -354,6 +354,8 @@ section! {
     "cache" => Cache {
         /// How long a lease snapshot is kept (US-NUM-002).
         snapshot_ttl: Period = Period::from_secs(60),
+        /// How long a tenant's limits are kept (US-NUM-011).
+        quota_ttl: Period = Period::from_mins(5),
     }
 }
 

@@ -91,9 +91,8 @@ impl Bench {
         })
         .unwrap();
         let metrics = Arc::new(Metrics::default());
-        let cache =
-            Cache::new(&redis_settings(&redis), &config::Cache { snapshot_ttl: Period::from_secs(60) }, &metrics)
-                .unwrap();
+        let kept = config::Cache { snapshot_ttl: Period::from_secs(60), quota_ttl: Period::from_mins(5) };
+        let cache = Cache::new(&redis_settings(&redis), &kept, &metrics).unwrap();
         let suspended = Arc::new(Suspended::default());
         let stop = CancellationToken::new();
         let plan = numbering_domain::NumberingPlan {
