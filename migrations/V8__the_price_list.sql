@@ -28,14 +28,14 @@ CREATE TABLE numbering.price_list (
         (coalesce(operator_id, '')) WITH =,
         tstzrange(valid_from, valid_until) WITH &&)
 );
-CREATE INDEX price_list_by_tier ON numbering.price_list (identifier_class, price_tier, valid_from);
 
 INSERT INTO numbering.price_list (price_id, identifier_class, price_tier, amount, currency, per, valid_from)
 SELECT gen_random_uuid(), p.identifier_class, p.price_tier, p.amount, p.currency, p.per, 'epoch'
 FROM numbering.prices p;
 
 -- Which price holds at a moment: the one for the plan and the operator, else for the plan, else for the operator, else the
--- general one. No two of a kind hold at once. The definition is this one alone; it is inlined where it is used.
+-- general one. No two of a kind hold at once. The definition is this one alone. It is inlined where no argument is a subquery, and
+-- then reads from the index of the constraint what holds at the moment, however much has held before.
 CREATE FUNCTION numbering.price_for(
     of_class text, of_tier text, for_plan text, from_operator text, at_moment timestamptz)
 RETURNS TABLE (price_id uuid, amount numeric, currency text, per text)
@@ -44,7 +44,7 @@ BEGIN ATOMIC
     SELECT p.price_id, p.amount, p.currency, p.per
     FROM numbering.price_list p
     WHERE p.identifier_class = of_class AND p.price_tier = of_tier
-        AND p.valid_from <= at_moment AND (p.valid_until IS NULL OR p.valid_until > at_moment)
+        AND tstzrange(p.valid_from, p.valid_until) @> at_moment
         AND (p.plan IS NULL OR p.plan = for_plan)
         AND (p.operator_id IS NULL OR p.operator_id = from_operator)
     ORDER BY p.plan IS NULL, p.operator_id IS NULL

@@ -108,8 +108,9 @@ SELECT n.identifier, n.identifier_class, n.shown, n.operator_id, n.vanity_eligib
        g.matches, stretch.looked_at
 FROM given g
 CROSS JOIN stretch
+CROSS JOIN moment
+LEFT JOIN standing ON true
 JOIN numbering.numbers n ON n.identifier = g.identifier
 LEFT JOIN LATERAL numbering.price_for(
-    n.identifier_class, n.price_tier, coalesce((SELECT s.plan FROM standing s), $12::text), n.operator_id,
-    (SELECT m.at FROM moment m)) p ON g.matches
+    n.identifier_class, n.price_tier, coalesce(standing.plan, $12::text), n.operator_id, moment.at) p ON g.matches
 ORDER BY n.identifier
