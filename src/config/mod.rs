@@ -190,6 +190,7 @@ impl Config {
             ("browse.rate_window", self.browse.rate_window),
             ("billing.timeout", self.billing.timeout),
             ("cache.snapshot_ttl", self.cache.snapshot_ttl),
+            ("cache.quota_ttl", self.cache.quota_ttl),
             ("import.timeout", self.import.timeout),
             ("idempotency.keep", self.idempotency.keep),
             ("idempotency.claim", self.idempotency.claim),

@@ -358,6 +358,8 @@ section! {
         snapshot_ttl: Period = Period::from_secs(60),
         /// The most numbers whose lease snapshots this process remembers itself.
         local_numbers: usize = 500_000,
+        /// How long a tenant's limits are kept (US-NUM-011).
+        quota_ttl: Period = Period::from_mins(5),
     }
 }
 

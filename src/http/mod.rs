@@ -49,6 +49,7 @@ use crate::config::Config;
 use crate::jobs::Wakes;
 use crate::operations::blocks::Blocks;
 use crate::operations::numbers::Numbers;
+use crate::operations::quotas::Quotas;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use code::Code;
@@ -72,6 +73,8 @@ pub struct AppState {
     pub store: Store,
     /// The commands about numbers.
     pub numbers: Numbers,
+    /// What tenants may have, and have.
+    pub quotas: Quotas,
     /// Brings numbers in.
     pub blocks: Blocks,
     /// Makes and opens the cursors of lists.

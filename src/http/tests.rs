@@ -62,6 +62,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
             Arc::clone(&committed),
             TaskTracker::new(),
         ),
+        quotas: Quotas::new(store.clone(), cache.limits().clone(), "starter"),
         numbers: Numbers::new(
             store.clone(),
             cache.clone(),

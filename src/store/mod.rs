@@ -24,6 +24,7 @@ pub mod load;
 pub mod migrate;
 pub mod operators;
 pub mod outbox;
+pub mod prices;
 pub mod renewals;
 pub mod reports;
 pub(crate) mod rows;

@@ -159,20 +159,30 @@ impl<'a> Reading<'a> {
             status: TenantStatus::parse(self.needed("status")?).ok_or_else(|| self.impossible("status"))?,
             revision: self.needed("revision")?,
             operator_allowlist: allowlist,
-            limits: PerCounter {
-                msisdn: self.needed("limit_msisdn")?,
-                short_code: self.needed("limit_short_code")?,
-                alpha: self.needed("limit_alpha")?,
-                reservations: self.needed("limit_reservations")?,
-                holds: self.needed("limit_holds")?,
-            },
-            used: PerCounter {
-                msisdn: self.needed("used_msisdn")?,
-                short_code: self.needed("used_short_code")?,
-                alpha: self.needed("used_alpha")?,
-                reservations: self.needed("used_reservations")?,
-                holds: self.needed("used_holds")?,
-            },
+            limits: self.limits()?,
+            used: self.used()?,
+        })
+    }
+
+    /// The limits in force, from the columns of `numbering.tenants`.
+    pub(crate) fn limits(&self) -> Result<PerCounter<i32>, StoreError> {
+        Ok(PerCounter {
+            msisdn: self.needed("limit_msisdn")?,
+            short_code: self.needed("limit_short_code")?,
+            alpha: self.needed("limit_alpha")?,
+            reservations: self.needed("limit_reservations")?,
+            holds: self.needed("limit_holds")?,
+        })
+    }
+
+    /// What a tenant has, from the columns of `numbering.tenants`.
+    pub(crate) fn used(&self) -> Result<PerCounter<i32>, StoreError> {
+        Ok(PerCounter {
+            msisdn: self.needed("used_msisdn")?,
+            short_code: self.needed("used_short_code")?,
+            alpha: self.needed("used_alpha")?,
+            reservations: self.needed("used_reservations")?,
+            holds: self.needed("used_holds")?,
         })
     }
 }

@@ -21,7 +21,7 @@ use crate::store::journal::{AuditFilter, Entry};
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
-    /// Only about this identifier, block, operator or tenant.
+    /// Only about this identifier, block, operator, tenant or price.
     pub subject: Option<String>,
     /// Only of this type.
     #[serde(rename = "type")]
@@ -48,7 +48,7 @@ pub struct AuditQuery {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditItem {
-    /// A canonical identifier, a block, an operator or a tenant.
+    /// A canonical identifier, a block, an operator, a tenant or a price.
     pub subject: String,
     /// What happened.
     #[serde(flatten)]

@@ -65,6 +65,9 @@ GET    /v1/admin/numbering/operators/{operatorId}              AVAILABLE   200  
 PUT    /v1/admin/numbering/operators/{operatorId}              AVAILABLE   200      no      no      no                         no      ok     no          no         no
 POST   /v1/admin/numbering/operators/{operatorId}/keys         AVAILABLE   201      no      no      no                         no      ok     no          no         no
 DELETE /v1/admin/numbering/operators/{operatorId}/keys/{keyId} AVAILABLE   204      no      no      no                         no      ok     no          no         no
+GET    /v1/admin/numbering/prices                              AVAILABLE   200      no      no      no                         no      ok     no          no         no
+POST   /v1/admin/numbering/prices                              AVAILABLE   201      no      no      no                         no      ok     no          no         no
+DELETE /v1/admin/numbering/prices/{priceId}                    AVAILABLE   204      no      no      no                         no      ok     no          no         no
 GET    /v1/admin/numbering/cascades                            AVAILABLE   200      no      no      no                         no      ok     no          no         no
 POST   /v1/admin/numbering/cascades/{cascadeId}/confirm        AVAILABLE   200      no      no      no                         no      ok     no          no         no
 POST   /v1/admin/numbering/inventory                           AVAILABLE   200      no      no      no                         no      ok     no          no         no
