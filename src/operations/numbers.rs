@@ -3,6 +3,8 @@
 //! What must stay true: every change of a number's state in the service comes through [`Numbers::execute`] or, many at a
 //! time, through the same three calls; and a change that was begun runs to its end even when the client hangs up.
 
+pub mod allocate;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;

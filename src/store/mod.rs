@@ -5,6 +5,7 @@
 //! by which something is decided or shown is PostgreSQL's only as far as [`Store::clock`] vouches for it.
 
 pub mod alerts;
+pub mod allocate;
 pub mod blocks;
 pub mod browse;
 pub mod cascades;
@@ -38,7 +39,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, Recycli
 use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres::{IsolationLevel, NoTls, Row};
 
 use crate::clock::DatabaseClock;
 use crate::telemetry::StoreUse;
@@ -244,10 +245,26 @@ impl Store {
         &self,
         work: impl AsyncFnOnce(Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.transaction_at(IsolationLevel::ReadCommitted, work).await
+    }
+
+    /// Like [`Store::transaction`], for reading only: all its statements see the same moment.
+    pub(crate) async fn snapshot<T>(
+        &self,
+        work: impl AsyncFnOnce(Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.transaction_at(IsolationLevel::RepeatableRead, work).await
+    }
+
+    async fn transaction_at<T>(
+        &self,
+        level: IsolationLevel,
+        work: impl AsyncFnOnce(Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let started = Instant::now();
         let done = tokio::time::timeout(self.patience, async {
             let mut connection = self.lent().await?;
-            let done = work(connection.transaction().await?).await?;
+            let done = work(connection.build_transaction().isolation_level(level).start().await?).await?;
             connection.give_back();
             Ok(done)
         })

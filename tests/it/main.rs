@@ -6,6 +6,7 @@
 mod support;
 
 mod alerts;
+mod allocate;
 mod browse;
 mod concurrency;
 mod consume;

@@ -7,6 +7,7 @@ pub mod read;
 pub mod recall;
 pub mod release;
 pub mod reserve;
+pub mod reserve_many;
 
 use axum::http::StatusCode;
 use numbering_domain::Transition;
@@ -27,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(read::own_numbers))
         .routes(routes!(read::read_number))
         .routes(routes!(reserve::reserve))
+        .routes(routes!(reserve_many::reserve_many))
         .routes(routes!(hold::hold))
         .routes(routes!(release::release))
         .routes(routes!(lease::lease))

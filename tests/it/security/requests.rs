@@ -96,6 +96,9 @@ impl World {
                 (path, Payload::Json(json!({ "items": [{ "identifier": "7777" }] })))
             }
             "POST /v1/admin/numbering/blocks/import" => (path, Payload::Import),
+            "POST /v1/numbers/reserve" => {
+                (path, Payload::Json(json!({ "identifierClass": "MSISDN", "count": 1, "prefix": "+9379" })))
+            }
             "POST /v1/numbers/{identifier}/lease" => {
                 let tenant = role.tenant.unwrap_or("tenant-a");
                 (path, Payload::Json(json!({ "tenantId": tenant, "term": "1m", "autoRenew": false })))
