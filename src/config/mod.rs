@@ -17,8 +17,9 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Billing, Browse, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Inbox, Instance, Jobs, Log,
-    LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
+    Auth, Billing, Browse, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Inbox, Instance,
+    Jobs, Log, LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security,
+    TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
 pub use value::{CursorKey, Secret, ServerUrl};
@@ -132,6 +133,7 @@ impl Config {
     pub fn policy(&self) -> Policy {
         Policy {
             reservation_ttl: self.policy.reservation_ttl.signed(),
+            reservation_ceiling: self.policy.reservation_ceiling.signed(),
             hold_ttl: self.policy.hold_ttl.signed(),
             renewal_window: self.policy.renewal_window.signed(),
             renewal_retry: self.policy.renewal_retry.signed(),
@@ -183,6 +185,7 @@ impl Config {
             ("nats.ack_timeout", self.nats.ack_timeout),
             ("auth.refresh", self.auth.refresh),
             ("policy.reservation_ttl", self.policy.reservation_ttl),
+            ("policy.reservation_ceiling", self.policy.reservation_ceiling),
             ("policy.hold_ttl", self.policy.hold_ttl),
             ("policy.renewal_window", self.policy.renewal_window),
             ("policy.renewal_retry", self.policy.renewal_retry),

@@ -288,6 +288,8 @@ section! {
     "policy" => PolicySettings {
         /// A RESERVED claim (US-NUM-007).
         reservation_ttl: Period = Period::from_mins(15),
+        /// What a RESERVED claim lasts at most, extended as often as may be.
+        reservation_ceiling: Period = Period::from_mins(60),
         /// A HELD claim (US-NUM-008).
         hold_ttl: Period = Period::from_hours(24),
         /// How long before its end a lease is renewed (US-NUM-005).

@@ -40,6 +40,8 @@ pub enum OnBehalfOf {
 pub enum Ask {
     /// US-NUM-007.
     Reserve,
+    /// Once more the time of a reservation, up to its ceiling.
+    Extend,
     /// US-NUM-008.
     Hold,
     /// US-NUM-009.
@@ -428,6 +430,7 @@ impl FreshIds {
 fn command(ask: &Ask, price: Option<&Price>, ids: &FreshIds) -> Option<Command> {
     Some(match ask {
         Ask::Reserve => Command::Reserve { reservation_id: ids.reservation_id },
+        Ask::Extend => Command::Extend,
         Ask::Hold => Command::Hold,
         Ask::Release => Command::Release,
         Ask::Lease { term, auto_renew, vanity, may_bypass } => Command::Lease {

@@ -58,6 +58,7 @@ struct InputRow<'a> {
     bars: Vec<BarColumn<'a>>,
     claim_before: Option<Uuid>,
     claim_after: Option<Uuid>,
+    claimed_at: Option<Timestamp>,
     steps: Vec<StepRow<'a>>,
     usage: Vec<UsageRow<'a>>,
     ended: Vec<EndedRow>,
@@ -144,6 +145,7 @@ impl<'a> InputRow<'a> {
             bars: after.bars.iter().map(|bar| BarColumn { tenant: bar.tenant.as_str(), until: bar.until }).collect(),
             claim_before: claim_id(&before.state),
             claim_after: claim_id(&after.state),
+            claimed_at: claimed_at(&after.state),
             steps: steps(transition),
             usage: usage(&transition.usage),
             ended: transition
@@ -223,6 +225,14 @@ fn claim_id(state: &State) -> Option<Uuid> {
         State::Available | State::Quarantine(_) => None,
         State::Reserved(claim) | State::Held(claim) => Some(claim.reservation_id.0),
         State::Leased(lease) | State::Suspended(lease) => Some(lease.lease_id.0),
+    }
+}
+
+/// Since when a reservation or hold is its tenant's.
+fn claimed_at(state: &State) -> Option<Timestamp> {
+    match state {
+        State::Reserved(claim) | State::Held(claim) => Some(claim.since),
+        State::Available | State::Leased(_) | State::Suspended(_) | State::Quarantine(_) => None,
     }
 }
 

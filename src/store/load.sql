@@ -6,7 +6,7 @@ SELECT clock_timestamp() AS now, n.*,
        t.limit_msisdn, t.limit_short_code, t.limit_alpha, t.limit_reservations, t.limit_holds,
        t.used_msisdn, t.used_short_code, t.used_alpha, t.used_reservations, t.used_holds
 FROM (SELECT $1::text AS identifier, $2::text AS tenant_id) AS asked
-LEFT JOIN numbering.number_with_lease n ON n.identifier = asked.identifier
+LEFT JOIN numbering.number_with_claim n ON n.identifier = asked.identifier
 LEFT JOIN numbering.tenants t ON t.tenant_id = asked.tenant_id
 LEFT JOIN numbering.prices p
     ON p.identifier_class = n.identifier_class

@@ -21,7 +21,7 @@ fn at(milliseconds: i64) -> Timestamp {
 
 fn claim(id: u128, expires_at: Timestamp) -> Reservation {
     let tenant = TenantId::parse("tenant-a").unwrap();
-    Reservation { reservation_id: ReservationId(Uuid::from_u128(id)), tenant, expires_at }
+    Reservation { reservation_id: ReservationId(Uuid::from_u128(id)), tenant, since: at(0), expires_at }
 }
 
 fn number(state: State) -> Number {

@@ -1,6 +1,7 @@
 //! The tenant's side of the inventory: one file an endpoint, or a family of them.
 
 pub mod browse;
+pub mod extend;
 pub mod hold;
 pub mod lease;
 pub mod read;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(read::read_number))
         .routes(routes!(reserve::reserve))
         .routes(routes!(reserve_many::reserve_many))
+        .routes(routes!(extend::extend))
         .routes(routes!(hold::hold))
         .routes(routes!(release::release))
         .routes(routes!(lease::lease))

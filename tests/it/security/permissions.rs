@@ -44,6 +44,7 @@ GET    /v1/numbers                                             HELD        200  
 GET    /v1/numbers/{identifier}                                LEASED      200      ok      ok      ok                         ok      ok     no          no         no
 POST   /v1/numbers/{identifier}/reserve                        AVAILABLE   200      no      ok      ok                         tie     no     no          no         no
 POST   /v1/numbers/reserve                                     AVAILABLE   200      no      ok      ok                         tie     no     no          no         no
+POST   /v1/numbers/{identifier}/extend                         RESERVED    200      no      ok      RESERVED_BY_OTHER_TENANT   tie     no     no          no         no
 POST   /v1/numbers/{identifier}/hold                           RESERVED    200      no      ok      RESERVED_BY_OTHER_TENANT   tie     no     no          no         no
 POST   /v1/numbers/{identifier}/release                        HELD        200      no      ok      HELD_BY_OTHER_TENANT       tie     no     no          no         no
 POST   /v1/numbers/{identifier}/lease                          HELD        201      no      ok      HELD_BY_OTHER_TENANT       tie     ok     no          no         no

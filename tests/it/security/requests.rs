@@ -111,6 +111,7 @@ impl World {
             "GET /v1/numbers"
             | "GET /v1/numbers/{identifier}"
             | "POST /v1/numbers/{identifier}/reserve"
+            | "POST /v1/numbers/{identifier}/extend"
             | "POST /v1/numbers/{identifier}/hold"
             | "POST /v1/numbers/{identifier}/release"
             | "GET /v1/leases"
