@@ -32,8 +32,8 @@ use crate::store::browse::{BrowseFilter, ClassSearch};
 const MOST: usize = 100;
 
 /// Any numbers that match; filters combine.
-#[derive(Clone, Debug, ToSchema)]
-#[schema(rename_all = "camelCase")]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ReserveAnyRequest {
     /// `MSISDN`, `SHORT_CODE` or `ALPHA`.
     #[schema(example = "MSISDN")]
@@ -59,8 +59,8 @@ pub struct ReserveAnyRequest {
 }
 
 /// Each of these numbers, by itself.
-#[derive(Clone, Debug, ToSchema)]
-#[schema(rename_all = "camelCase")]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ReserveNamedRequest {
     /// 1 to 100 identifiers, of any class.
     #[schema(min_items = 1, max_items = 100, example = json!(["+93701234567", "4455"]))]
