@@ -17,7 +17,7 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Billing, Browse, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Inbox, Instance,
+    Auth, Billing, Browse, Cache, ClockSettings, Database, Export, Grpc, Http, Idempotency, Import, Inbox, Instance,
     Jobs, Log, LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security,
     TokenAlgorithm,
 };
@@ -65,6 +65,8 @@ pub struct Config {
     pub import: Import,
     /// `Idempotency-Key`.
     pub idempotency: Idempotency,
+    /// Lists as files.
+    pub export: Export,
     /// How far PostgreSQL's clock may be off.
     pub clock: ClockSettings,
     /// The way of events.
@@ -112,6 +114,7 @@ impl Config {
             cache: Cache::take(sources),
             import: Import::take(sources),
             idempotency: Idempotency::take(sources),
+            export: Export::take(sources),
             clock: ClockSettings::take(sources),
             outbox: Outbox::take(sources),
             inbox: Inbox::take(sources),
@@ -194,6 +197,7 @@ impl Config {
             ("billing.timeout", self.billing.timeout),
             ("cache.snapshot_ttl", self.cache.snapshot_ttl),
             ("import.timeout", self.import.timeout),
+            ("export.timeout", self.export.timeout),
             ("idempotency.keep", self.idempotency.keep),
             ("idempotency.claim", self.idempotency.claim),
             ("clock.alert_skew", self.clock.alert_skew),
@@ -215,6 +219,7 @@ impl Config {
             ("http.max_connections", self.http.max_connections == 0),
             ("grpc.max_concurrent_requests", self.grpc.max_concurrent_requests == 0),
             ("grpc.max_connections", self.grpc.max_connections == 0),
+            ("export.max_concurrent", self.export.max_concurrent == 0),
             ("grpc.max_concurrent_streams", self.grpc.max_concurrent_streams == 0),
             ("grpc.max_message_bytes", self.grpc.max_message_bytes == 0),
             ("database.pool_size", self.database.pool_size == 0),

@@ -384,6 +384,16 @@ section! {
 }
 
 section! {
+    /// Lists as files.
+    "export" => Export {
+        /// The most exports at once; more are refused with `UNAVAILABLE`.
+        max_concurrent: usize = 4,
+        /// How long one may take.
+        timeout: Period = Period::from_mins(30),
+    }
+}
+
+section! {
     /// How far PostgreSQL's clock may be off.
     "clock" => ClockSettings {
         /// Beyond this an alert is raised.

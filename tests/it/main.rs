@@ -12,6 +12,7 @@ mod concurrency;
 mod consume;
 mod development;
 mod expiry;
+mod exports;
 mod faults;
 mod idempotency;
 mod import;
