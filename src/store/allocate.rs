@@ -30,7 +30,7 @@ const LONGEST_STRETCH: i64 = 64_000;
 pub struct Found {
     /// The tenant's standing.
     pub standing: TenantStanding,
-    /// Canonical identifiers: as many as were wanted, or all there are.
+    /// Canonical identifiers: enough of them, or all there are.
     pub identifiers: Vec<String>,
 }
 
@@ -77,7 +77,8 @@ pub enum Done<R> {
 }
 
 impl Store {
-    /// What `tenant` may take now of what the filter finds, at most `most`; `None` where the tenant has not been seen before.
+    /// What `tenant` may take now of what the filter finds: `enough`, or all there is where that is less, and up to `most` where
+    /// more lies beside them. `None` where the tenant has not been seen before.
     ///
     /// What is not eligible for vanity comes first. Each search starts at a random place, so that those who search at the same
     /// time find different numbers.
@@ -86,13 +87,16 @@ impl Store {
         filter: &BrowseFilter,
         tenant: &TenantId,
         never_leasable: &[String],
+        enough: usize,
         most: usize,
     ) -> Result<Option<Found>, StoreError> {
         // One snapshot: where there are not enough, there was one moment at which that was so.
         self.snapshot(async |transaction| {
+            query(&transaction, include_str!("allocate_settings.sql"), &[]).await?;
             let Locked { standing, .. } = self.load_many(&transaction, &[], tenant).await?;
             let Some(standing) = standing else { return Ok(None) };
-            let mut search = Search { store: self, transaction, tenant, never_leasable, most, found: Vec::new() };
+            let mut search =
+                Search { store: self, transaction, tenant, never_leasable, enough, most, found: Vec::new() };
             for branch in branches(filter, &standing) {
                 search.branch(&branch).await?;
             }
@@ -261,18 +265,23 @@ struct Search<'a> {
     transaction: Transaction<'a>,
     tenant: &'a TenantId,
     never_leasable: &'a [String],
+    enough: usize,
     most: usize,
     found: Vec<String>,
 }
 
 impl Search<'_> {
-    fn wanting(&self) -> i64 {
+    const fn has_enough(&self) -> bool {
+        self.found.len() >= self.enough
+    }
+
+    fn room(&self) -> i64 {
         i64::try_from(self.most.saturating_sub(self.found.len())).unwrap_or(i64::MAX)
     }
 
     /// Looks through a range from a random place on, and round again from its beginning.
     async fn branch(&mut self, branch: &Branch) -> Result<(), StoreError> {
-        if self.wanting() == 0 {
+        if self.has_enough() {
             return Ok(());
         }
         let Branch { class, eligible, operator, from, before, .. } = branch;
@@ -290,7 +299,7 @@ impl Search<'_> {
     async fn stretches(&mut self, branch: &Branch, from: &str, before: &str) -> Result<(), StoreError> {
         let Branch { class, eligible, operator, like, .. } = branch;
         let (mut from, mut length) = (from.to_owned(), FIRST_STRETCH);
-        while from.as_str() < before && self.wanting() > 0 {
+        while from.as_str() < before && !self.has_enough() {
             let expected = self.store.clock().expected();
             let rows = query(
                 &self.transaction,
@@ -304,7 +313,7 @@ impl Search<'_> {
                     like,
                     &self.tenant.as_str(),
                     &self.never_leasable,
-                    &self.wanting(),
+                    &self.room(),
                     &length,
                     &expected.now,
                     &expected.tolerance_seconds,
@@ -324,7 +333,7 @@ impl Search<'_> {
         let ranges = Ranges::of(filter);
         let eligibilities = eligibilities(filter);
         for (place, class) in ranges.classes.iter().enumerate() {
-            if self.wanting() == 0 {
+            if self.has_enough() {
                 return Ok(());
             }
             let mobile = *class == IdentifierClass::Msisdn.as_str();
@@ -342,7 +351,7 @@ impl Search<'_> {
                     &ranges.like[place],
                     &self.tenant.as_str(),
                     &self.never_leasable,
-                    &self.wanting(),
+                    &self.room(),
                     &expected.now,
                     &expected.tolerance_seconds,
                 ],

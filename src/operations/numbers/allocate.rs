@@ -25,9 +25,9 @@ use crate::telemetry::StoreUse;
 const ROUNDS: u32 = 8;
 /// In how many of these nobody is waited for; after that each waits for its turn.
 const ROUNDS_WITHOUT_WAITING: u32 = 2;
-/// How many more numbers are found than are wanted, for those that others take in between: so many times as many, and some.
-const SPARE_TIMES: usize = 4;
-const SPARE: usize = 60;
+/// How many more numbers than are wanted are found at most, where they lie beside those: for what others take in between. A
+/// stretch that was looked at anyway has them.
+const SPARE: usize = 500;
 
 /// Any numbers that match.
 #[derive(Clone, Debug)]
@@ -189,14 +189,14 @@ impl Numbers {
         Err(StoreError::Contended { attempts: ROUNDS }.into())
     }
 
-    /// What the tenant may take now, with some to spare.
+    /// What the tenant may take now, with some to spare where there are.
     async fn found(&self, wanted: &AnyNumbers) -> Result<Found, AllocationError> {
         let AnyNumbers { tenant, filter, never_leasable, count, .. } = wanted;
-        let most = count * SPARE_TIMES + SPARE;
-        let mut found = self.store.search(filter, tenant, never_leasable, most).await?;
+        let most = count + SPARE;
+        let mut found = self.store.search(filter, tenant, never_leasable, *count, most).await?;
         if found.is_none() {
             self.store.meet_tenant(tenant, &self.default_plan).await?;
-            found = self.store.search(filter, tenant, never_leasable, most).await?;
+            found = self.store.search(filter, tenant, never_leasable, *count, most).await?;
         }
         let found = found.ok_or_else(|| unmet(tenant))?;
         if found.standing.status == TenantStatus::Suspended {
