@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -168,6 +168,7 @@ impl App {
         );
         let state = AppState {
             browse_limit: browse_limit(&config, &cache),
+            exports: Arc::new(Semaphore::new(config.export.max_concurrent)),
             cursors: Cursors::new(config.security.cursor_key.bytes()),
             config,
             verifier,

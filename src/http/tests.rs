@@ -77,6 +77,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
         committed,
         wakes: crate::jobs::Wakes::default(),
         browse_limit: crate::app::browse_limit(&config, &cache),
+        exports: Arc::new(tokio::sync::Semaphore::new(config.export.max_concurrent)),
         plan,
         config: Arc::new(config),
         verifier: Arc::new(verifier().await),

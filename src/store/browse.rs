@@ -183,15 +183,15 @@ struct Stretch {
 
 /// What the filters mean for the order of identifiers, one entry a class.
 #[derive(Debug, Default)]
-struct Ranges {
-    classes: Vec<&'static str>,
-    from: Vec<String>,
-    before: Vec<String>,
-    like: Vec<Option<String>>,
+pub(super) struct Ranges {
+    pub(super) classes: Vec<&'static str>,
+    pub(super) from: Vec<String>,
+    pub(super) before: Vec<String>,
+    pub(super) like: Vec<Option<String>>,
 }
 
 impl Ranges {
-    fn of(filter: &BrowseFilter) -> Self {
+    pub(super) fn of(filter: &BrowseFilter) -> Self {
         let mut ranges = Self::default();
         for ClassSearch { class, prefix, pattern } in &filter.classes {
             let searched = pattern.as_ref().map_or("", Pattern::prefix);

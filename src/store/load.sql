@@ -12,7 +12,7 @@ SELECT moment.at AS now, n.*,
        t.used_msisdn, t.used_short_code, t.used_alpha, t.used_reservations, t.used_holds
 FROM (SELECT $1::text AS identifier, $2::text AS tenant_id) AS asked
 CROSS JOIN moment
-LEFT JOIN numbering.number_with_lease n ON n.identifier = asked.identifier
+LEFT JOIN numbering.number_with_claim n ON n.identifier = asked.identifier
 LEFT JOIN numbering.tenants t ON t.tenant_id = asked.tenant_id
 LEFT JOIN LATERAL numbering.price_for(
     n.identifier_class, CASE WHEN $3::boolean THEN 'vanity' ELSE n.price_tier END, t.plan, n.operator_id, moment.at) p ON true

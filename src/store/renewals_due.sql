@@ -28,7 +28,7 @@ SELECT moment.at AS now, n.*,
        t.used_msisdn, t.used_short_code, t.used_alpha, t.used_reservations, t.used_holds
 FROM due d
 CROSS JOIN moment
-JOIN numbering.number_with_lease n ON n.identifier = d.identifier AND n.lease_id = d.lease_id AND n.state = 'LEASED'
+JOIN numbering.number_with_claim n ON n.identifier = d.identifier AND n.lease_id = d.lease_id AND n.state = 'LEASED'
 JOIN numbering.tenants t ON t.tenant_id = n.tenant_id
 LEFT JOIN numbering.renewal_requests r ON r.identifier = d.identifier AND r.lease_id = d.lease_id
 LEFT JOIN LATERAL numbering.price_for(

@@ -71,6 +71,7 @@ impl<'a> Reading<'a> {
         Ok(Reservation {
             reservation_id: ReservationId(self.needed("reservation_id")?),
             tenant: self.tenant("tenant_id")?,
+            since: self.needed("claimed_at")?,
             expires_at: self.needed("deadline")?,
         })
     }
@@ -124,7 +125,7 @@ impl<'a> Reading<'a> {
             .collect()
     }
 
-    /// The number, from the columns of `numbering.number_with_lease`.
+    /// The number, from the columns of `numbering.number_with_claim`.
     pub(crate) fn number(&self) -> Result<Number, StoreError> {
         let block: Option<Uuid> = self.get("block_id")?;
         Ok(Number {

@@ -6,11 +6,13 @@
 mod support;
 
 mod alerts;
+mod allocate;
 mod browse;
 mod concurrency;
 mod consume;
 mod development;
 mod expiry;
+mod exports;
 mod faults;
 mod idempotency;
 mod import;

@@ -88,7 +88,7 @@ fn of_parameter(path: &str, place: &ParameterIn, name: &str) -> Option<Meaning> 
         (ParameterIn::Query, "identifierClass") => {
             Meaning::OneOf(IdentifierClass::ALL.map(IdentifierClass::as_str).to_vec())
         }
-        (ParameterIn::Query, "state") if path == "/v1/numbers" => {
+        (ParameterIn::Query, "state") if ["/v1/numbers", "/v1/exports/numbers"].contains(&path) => {
             use StateName::{Held, Leased, Reserved, Suspended};
             Meaning::OneOf([Reserved, Held, Leased, Suspended].map(StateName::as_str).to_vec())
         }

@@ -165,7 +165,7 @@ fn search(class: IdentifierClass, prefix: Option<&str>, pattern: Option<&str>) -
 }
 
 /// The prefix as canonical keys of this class begin.
-fn canonical_prefix(class: IdentifierClass, prefix: &str) -> Option<String> {
+pub(super) fn canonical_prefix(class: IdentifierClass, prefix: &str) -> Option<String> {
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let fits = prefix.len() <= PREFIX_MOST_CHARS;
     match class {

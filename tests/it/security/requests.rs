@@ -111,6 +111,9 @@ impl World {
                 (path, Payload::Json(json!({ "items": [{ "identifier": "7777" }] })))
             }
             "POST /v1/admin/numbering/blocks/import" => (path, Payload::Import),
+            "POST /v1/numbers/reserve" => {
+                (path, Payload::Json(json!({ "identifierClass": "MSISDN", "count": 1, "prefix": "+9379" })))
+            }
             "POST /v1/numbers/{identifier}/lease" => {
                 let tenant = role.tenant.unwrap_or("tenant-a");
                 (path, Payload::Json(json!({ "tenantId": tenant, "term": "1m", "autoRenew": false })))
@@ -123,11 +126,15 @@ impl World {
             "GET /v1/numbers"
             | "GET /v1/numbers/{identifier}"
             | "POST /v1/numbers/{identifier}/reserve"
+            | "POST /v1/numbers/{identifier}/extend"
             | "POST /v1/numbers/{identifier}/hold"
             | "POST /v1/numbers/{identifier}/release"
             | "GET /v1/leases"
             | "GET /v1/leases/{leaseId}"
             | "GET /v1/quota"
+            | "GET /v1/exports/numbers"
+            | "GET /v1/exports/leases"
+            | "GET /v1/admin/numbering/exports/audit"
             | "POST /v1/admin/numbers/{identifier}/suspend"
             | "POST /v1/admin/numbers/{identifier}/reinstate"
             | "GET /v1/admin/numbers/{identifier}/history"
