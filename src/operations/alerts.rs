@@ -25,11 +25,22 @@ pub enum AlertKind {
     CascadeWaiting,
     /// Counters of quotas are not what the rows say; its subject is `tenants`.
     UsageMismatch,
+    /// Little is left of a pool; its subject is the pool.
+    PoolExhausted,
+    /// Next to nothing is left of a pool; its subject is the pool.
+    BlockCritical,
 }
 
 impl AlertKind {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::ClockSkew, Self::DeadLetter, Self::CascadeWaiting, Self::UsageMismatch];
+    pub const ALL: [Self; 6] = [
+        Self::ClockSkew,
+        Self::DeadLetter,
+        Self::CascadeWaiting,
+        Self::UsageMismatch,
+        Self::PoolExhausted,
+        Self::BlockCritical,
+    ];
 
     /// Its name.
     #[must_use]
@@ -39,6 +50,8 @@ impl AlertKind {
             Self::DeadLetter => "numbering_dead_letter",
             Self::CascadeWaiting => "numbering_cascade_waiting",
             Self::UsageMismatch => "numbering_usage_mismatch",
+            Self::PoolExhausted => "numbering_pool_exhausted",
+            Self::BlockCritical => "numbering_block_critical",
         }
     }
 
@@ -47,6 +60,8 @@ impl AlertKind {
     pub const fn severity(self) -> Severity {
         match self {
             Self::ClockSkew | Self::DeadLetter | Self::CascadeWaiting | Self::UsageMismatch => Severity::Critical,
+            Self::PoolExhausted => Severity::Warning,
+            Self::BlockCritical => Severity::Sev1,
         }
     }
 
@@ -58,6 +73,7 @@ impl AlertKind {
             Self::DeadLetter => "docs/runbooks/dead-letter.md",
             Self::CascadeWaiting => "docs/runbooks/cascade-waiting.md",
             Self::UsageMismatch => "docs/runbooks/usage-mismatch.md",
+            Self::PoolExhausted | Self::BlockCritical => "docs/runbooks/pool-exhausted.md",
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod alerts;
 pub mod blocks;
 pub mod browse;
+pub mod capacity;
 pub mod cascades;
 mod clock;
 pub mod commit;
@@ -26,6 +27,7 @@ pub mod outbox;
 pub mod renewals;
 pub mod reports;
 pub(crate) mod rows;
+mod seen;
 pub mod snapshot;
 pub mod tenants;
 pub mod told;

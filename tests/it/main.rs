@@ -7,6 +7,7 @@ mod support;
 
 mod alerts;
 mod browse;
+mod capacity;
 mod concurrency;
 mod consume;
 mod development;
