@@ -356,6 +356,9 @@ impl StoreUse {
 }
 
 #[cfg(test)]
+mod watched;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
