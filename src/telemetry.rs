@@ -147,6 +147,16 @@ pub struct RenewalEnded {
     pub outcome: &'static str,
 }
 
+/// Labels of a pool, by the names of the contract. Its operator is empty for a range of short codes.
+pub type PoolLabels = [(&'static str, String); 2];
+
+/// Label of what became of telling Alertmanager.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Pushed {
+    /// `accepted`, `refused` or `failed`.
+    pub outcome: &'static str,
+}
+
 /// A family of histograms whose buckets are fixed by its constructor.
 pub type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -275,6 +285,14 @@ metrics! {
     release_lag_seconds: Histogram = "numbering_release_lag_seconds", lag_seconds();
     /// How long the longest overdue reservation or hold has been so, in seconds.
     reservations_overdue_seconds: Gauge<f64, AtomicU64> = "numbering_reservations_overdue_seconds", Gauge::default();
+    /// Numbers of a pool that may be leased now.
+    pool_remaining: Family<PoolLabels, Gauge> = "numbering_block_capacity_remaining", Family::default();
+    /// Numbers of a pool that are valid, whoever has them.
+    pool_total: Family<PoolLabels, Gauge> = "numbering_block_capacity_total", Family::default();
+    /// By how many numbers the counts of pools were wrong when they were made anew.
+    capacity_drift: Counter = "numbering_block_capacity_drift", Counter::default();
+    /// Attempts to tell Alertmanager of alerts, by what became of them.
+    alertmanager_pushes: Family<Pushed, Counter> = "numbering_alertmanager_pushes", Family::default();
     /// Runs of jobs on this replica.
     job_runs: Family<JobRunLabels, Counter> = "numbering_job_runs", Family::default();
     /// How long a job ran, in seconds.
@@ -346,6 +364,9 @@ impl StoreUse {
         self.queries.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod watched;
 
 #[cfg(test)]
 mod tests {
