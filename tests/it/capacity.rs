@@ -138,7 +138,8 @@ async fn less_than_five_and_one_percent_raise_and_a_new_block_resolves() {
     let of_alerts = admin.get("/v1/admin/numbering/alerts?state=RESOLVED").await.expect(200);
     assert_eq!(of_alerts["items"].as_array().unwrap().len(), 2);
 
-    let told = app.events(100 + 2 + 2 + 4).await;
+    // Reservations, blocks, the tenant's plan, the pool, alerts.
+    let told = app.events(100 + 2 + 1 + 2 + 4).await;
     let of_pools: Vec<_> = told.iter().filter(|event| event.subject.starts_with("numbering.pool.")).collect();
     let types: Vec<&str> = of_pools.iter().map(|event| event.subject.as_str()).collect();
     assert_eq!(types, ["numbering.pool.exhausted", "numbering.pool.recovered"]);
