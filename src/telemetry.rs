@@ -87,6 +87,13 @@ pub struct Validated {
     pub verdict: &'static str,
 }
 
+/// Label of many validations that were answered together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ValidatedBatch {
+    /// The slowest place that the facts of one came from: `none`, `process`, `redis` or `postgres`.
+    pub layer: &'static str,
+}
+
 /// Labels of a gRPC call that was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct GrpcCall {
@@ -237,7 +244,10 @@ metrics! {
     jwks_failures: Counter = "numbering_jwks_refresh_failures", Counter::default();
     /// Verdicts on an identifier and a tenant, by where the facts came from.
     validations: Family<Validated, Counter> = "numbering_validations", Family::default();
-    /// Time to the verdict on an identifier and a tenant, or on all of one call, by where the facts came from, in seconds.
+    /// Time to all verdicts of a call for many, by the slowest place that the facts of one came from, in seconds.
+    validation_batch_seconds: Histograms<ValidatedBatch> = "numbering_validation_batch_duration_seconds",
+        Family::new_with_constructor(validation_seconds);
+    /// Time to the verdict on an identifier and a tenant, by where the facts came from, in seconds.
     validation_seconds: Histograms<Validated> = "numbering_validation_duration_seconds",
         Family::new_with_constructor(validation_seconds);
     /// Validations refused because too many were waiting for PostgreSQL.
