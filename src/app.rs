@@ -114,7 +114,10 @@ impl App {
         let clock = Arc::new(DatabaseClock::new(tolerance(&config)));
         let store = Store::new(&store_settings(&config))?.with_clock(Arc::clone(&clock));
         // Who follows the journal never waits behind requests for a connection.
-        let journal = Store::new(&StoreSettings { pool_size: 1, ..store_settings(&config) })?.with_clock(clock);
+        let journal =
+            Store::new(&StoreSettings { pool_size: 1, ..store_settings(&config) })?.with_clock(Arc::clone(&clock));
+        let outbox =
+            Store::planning_anew(&StoreSettings { pool_size: 3, ..store_settings(&config) })?.with_clock(clock);
         let cache = Cache::new(&config.redis, &config.cache, &metrics)?;
         let expiries = Expiries::new(config.redis.timers_url.as_str(), &metrics)?;
         let replica = Replica::new(&replica_name(&config, bound(&http)));
@@ -147,7 +150,7 @@ impl App {
         let redis_watch = RedisWatch::new(cache.clone(), alerts.clone(), &replica);
         let nats = jetstream::connect(config.nats.url.as_str()).await?;
         let relay = Relay::new(
-            store.clone(),
+            outbox,
             nats.clone(),
             RelaySettings::new(&config.outbox, &config.nats),
             metrics.relay.clone(),

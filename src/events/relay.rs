@@ -32,7 +32,7 @@ pub const ROLE: &str = "relay";
 const WATCH: Duration = Duration::from_millis(50);
 
 /// The rest after a wave that took all there was, so that commits that come close together share the next.
-const REST: Duration = Duration::from_millis(10);
+const REST: Duration = Duration::from_millis(25);
 
 /// The longest pause after something failed.
 const PAUSE_MAX: Duration = Duration::from_secs(2);

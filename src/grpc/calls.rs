@@ -25,6 +25,7 @@ use tower::{Service as _, ServiceExt as _};
 
 use super::deadline;
 use super::session::Session;
+use super::unary;
 use super::validate_lease::LeaseValidationService;
 use crate::config::Grpc;
 use crate::telemetry::{GrpcCall, Metrics};
@@ -84,6 +85,7 @@ impl Method {
 /// The services, behind the limits; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Calls {
+    service: Arc<LeaseValidationService>,
     validation: LeaseValidationServer<LeaseValidationService>,
     others: Routes,
     room: Arc<Semaphore>,
@@ -118,8 +120,9 @@ impl Counts {
 }
 
 impl Calls {
-    /// `validation` for who may ask it, `others` for everybody.
+    /// `service` for who may ask it, which is what `validation` serves, `others` for everybody.
     pub(super) fn new(
+        service: Arc<LeaseValidationService>,
         validation: LeaseValidationServer<LeaseValidationService>,
         others: Routes,
         settings: &Grpc,
@@ -128,6 +131,7 @@ impl Calls {
         let counts =
             Counts { metrics: Arc::clone(metrics), validate_lease: OnceLock::new(), validate_leases: OnceLock::new() };
         Self {
+            service,
             validation,
             others,
             room: Arc::new(Semaphore::new(settings.max_concurrent_requests)),
@@ -170,6 +174,9 @@ impl Calls {
                 if let Err(refused) = session.authorize(request.headers()).await {
                     return self.refused(request, refused).await;
                 }
+                if method == Method::ValidateLease && unary::is_plain(request.headers()) {
+                    return self.validate_lease(request).await.unwrap_or_else(Status::into_http);
+                }
                 // It is ready always.
                 self.validation.clone().call(request).await
             }
@@ -186,6 +193,11 @@ impl Calls {
 }
 
 impl Calls {
+    async fn validate_lease(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+        let question = unary::question(request, self.message_most_bytes).await?;
+        Ok(unary::answer(&self.service.answer(&question).await?))
+    }
+
     /// Refuses a call once its message has come, as far as that is no longer or later than it may be.
     async fn refused(&self, request: Request<Incoming>, status: Status) -> Response<Body> {
         let mut message = request.into_body();

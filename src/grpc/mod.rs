@@ -9,6 +9,7 @@ mod deadline;
 mod health;
 mod session;
 mod tls;
+mod unary;
 mod validate_lease;
 mod workers;
 
@@ -91,11 +92,12 @@ pub async fn serve(listener: TcpListener, state: GrpcState, shutdown: Cancellati
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let validation = LeaseValidationServer::new(LeaseValidationService::new(&state))
+    let service = Arc::new(LeaseValidationService::new(&state));
+    let validation = LeaseValidationServer::from_arc(Arc::clone(&service))
         .max_decoding_message_size(settings.max_message_bytes)
         .max_encoding_message_size(settings.max_message_bytes);
     let others = Routes::new(health_service).add_service(reflection).prepare();
-    let calls = Calls::new(validation, others, settings, &state.metrics);
+    let calls = Calls::new(service, validation, others, settings, &state.metrics);
     let workers = Workers::start(settings.threads)?;
     let connections = Connections::new(calls, Arc::clone(&state.verifier), tls, settings, &state.metrics);
 

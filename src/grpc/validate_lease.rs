@@ -25,6 +25,12 @@ impl LeaseValidationService {
         Self { validation: Arc::clone(&state.validation) }
     }
 
+    /// The answer to one question.
+    pub(super) async fn answer(&self, question: &ValidateLeaseRequest) -> Result<ValidateLeaseResponse, Status> {
+        let answer = self.validation.validate(&question.identifier, &question.tenant_id).await.map_err(unavailable)?;
+        Ok(response(&answer.verdict))
+    }
+
     async fn answers(&self, items: &[ValidateLeaseRequest]) -> Result<Vec<ValidateLeaseResponse>, Status> {
         let questions: Vec<Question<'_>> =
             items.iter().map(|item| Question { identifier: &item.identifier, tenant: &item.tenant_id }).collect();
@@ -39,9 +45,7 @@ impl LeaseValidation for LeaseValidationService {
         &self,
         request: Request<ValidateLeaseRequest>,
     ) -> Result<Response<ValidateLeaseResponse>, Status> {
-        let ValidateLeaseRequest { identifier, tenant_id } = request.get_ref();
-        let answer = self.validation.validate(identifier, tenant_id).await.map_err(unavailable)?;
-        Ok(Response::new(response(&answer.verdict)))
+        Ok(Response::new(self.answer(request.get_ref()).await?))
     }
 
     async fn validate_leases(

@@ -66,7 +66,7 @@ impl Servers {
 
     /// A store as each replica has one.
     fn store(&self) -> Store {
-        Store::new(&StoreSettings {
+        Store::planning_anew(&StoreSettings {
             url: self.databases.app_url("numbering"),
             pool_size: 4,
             acquire_timeout: Duration::from_secs(2),

@@ -72,3 +72,32 @@ async fn the_backlog_is_counted_and_aged() {
     assert_eq!(backlog.entries, 7);
     assert!((0.3..30.0).contains(&backlog.oldest_age_seconds), "{backlog:?}");
 }
+
+#[tokio::test]
+async fn what_was_planned_for_an_empty_outbox_is_not_kept_for_a_full_one() {
+    let servers = Servers::start().await;
+    let (store, sql) = (servers.store(), servers.sql().await);
+    let (superuser, connection) =
+        tokio_postgres::connect(&servers.databases.superuser_url("numbering"), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    superuser.batch_execute("VACUUM ANALYZE numbering.outbox").await.unwrap();
+    let held = store.acquire_leadership(ROLE, &Replica::new("test"), Duration::from_mins(1)).await.unwrap().unwrap();
+    for _ in 0..10 {
+        store.settle_published(&held, &[("nobody".to_owned(), 1)]).await.unwrap();
+    }
+    sql.execute(HAPPEN, &[&numbers(10_000), &1_i64, &0_i32]).await.unwrap();
+    let wave = store.next_outbox_wave(&held, TERM, 500, &[]).await.unwrap().unwrap();
+    let published: Vec<_> = wave.entries.into_iter().map(|entry| (entry.subject, entry.seq)).collect();
+    store.settle_published(&held, &published).await.unwrap();
+    assert_eq!(waiting(&sql).await, 9_500);
+    // Sessions tell what they read when they end, if not before.
+    drop(store);
+    let read = "SELECT coalesce(max(seq_tup_read), 0) FROM pg_stat_user_tables WHERE relname = 'outbox'";
+    until("the sessions have told what they read", async || {
+        let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'numbering'";
+        superuser.query_one(sessions, &[]).await.unwrap().get::<_, i64>(0) == 0
+    })
+    .await;
+    let read: i64 = superuser.query_one(read, &[]).await.unwrap().get(0);
+    assert!(read < 500 * 10_000 / 10, "{read} entries were read to take 500 out of 10,000");
+}
