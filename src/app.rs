@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Verifier};
-use crate::cache::{Cache, Expiries, Rate, RateLimit};
+use crate::cache::{Cache, Expiries, Rate, RateLimit, RedisWatch};
 use crate::clock::{ClockWatch, DatabaseClock, Tolerance};
 use crate::config::Config;
 use crate::events::relay::{Relay, RelaySettings};
@@ -86,6 +86,7 @@ pub struct App {
     expiries: Expiries,
     journal: Store,
     clock_watch: ClockWatch,
+    redis_watch: RedisWatch,
     relay: Relay,
     consume: Consume,
     renewals: Renewals,
@@ -137,6 +138,7 @@ impl App {
             Arc::new(Validation::start(config.numbering_plan(), store.clone(), cache.clone(), Arc::clone(&metrics)));
         let alerts = Alerts::new(store.clone(), Arc::clone(&committed));
         let clock_watch = ClockWatch::new(store.clone(), alerts.clone(), Arc::clone(&metrics), &replica);
+        let redis_watch = RedisWatch::new(cache.clone(), alerts.clone(), &replica);
         let nats = jetstream::connect(config.nats.url.as_str()).await?;
         let relay = Relay::new(
             store.clone(),
@@ -186,6 +188,7 @@ impl App {
             expiries,
             journal,
             clock_watch,
+            redis_watch,
             relay,
             consume,
             renewals,
@@ -220,6 +223,7 @@ impl App {
             expiries,
             journal,
             clock_watch,
+            redis_watch,
             relay,
             consume,
             renewals,
@@ -236,6 +240,7 @@ impl App {
         let (trust, stop) = (Arc::clone(cache.trust()), workers_stop.clone());
         workers.spawn(async move { trust.follow(&journal, &stop).await });
         workers.spawn(clock_watch.run(workers_stop.clone()));
+        workers.spawn(redis_watch.run(workers_stop.clone()));
         workers.spawn(relay.run(workers_stop.clone()));
         workers.spawn(consume.run(workers_stop.clone()));
         workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));

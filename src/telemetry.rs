@@ -225,7 +225,9 @@ metrics! {
     auth_refusals: Family<AuthRefusal, Counter> = "numbering_auth_refusals", Family::default();
     /// Attempts to read the issuer's key set that failed; the last good set stays in force.
     jwks_failures: Counter = "numbering_jwks_refresh_failures", Counter::default();
-    /// Time to the verdict on an identifier and a tenant, by where the facts came from, in seconds.
+    /// Verdicts on an identifier and a tenant, by where the facts came from.
+    validations: Family<Validated, Counter> = "numbering_validations", Family::default();
+    /// Time to the verdict on an identifier and a tenant, or on all of one call, by where the facts came from, in seconds.
     validation_seconds: Histograms<Validated> = "numbering_validation_duration_seconds",
         Family::new_with_constructor(validation_seconds);
     /// Validations refused because too many were waiting for PostgreSQL.

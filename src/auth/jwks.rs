@@ -260,6 +260,11 @@ impl Jwks {
         self.in_force.load_full()
     }
 
+    /// Which set of keys is in force, counted.
+    pub(super) fn generation(&self) -> u64 {
+        self.in_force.load().generation
+    }
+
     /// Reads the document again. Returns how many keys are in force.
     pub(super) async fn refresh(&self) -> Result<usize, JwksFault> {
         let mut last_reading = self.last_reading.lock().await;

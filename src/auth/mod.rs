@@ -1,7 +1,8 @@
 //! Who calls, and what they may do: bearer tokens, checked the same way for REST and gRPC.
 //!
 //! What must stay true: a [`Caller`] exists only for a token whose signature, issuer, audience and times held; one
-//! algorithm for each key; and the token itself is never logged or stored, only its hash, in memory.
+//! algorithm for each key; and the token itself is never logged or stored, only its hash, in memory (a gRPC connection knows
+//! the token that it brought last, for as long as it is open).
 
 mod jwks;
 mod permission;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 pub use jwks::{JwksFault, UNKNOWN_KEY_PAUSE};
 pub use permission::{Permission, Permissions};
 pub use refusal::Refusal;
+pub use remembered::Verified;
 
 use crate::config::Auth;
 use crate::telemetry::{AuthRefusal, Metrics};
@@ -127,6 +129,14 @@ impl Verifier {
     /// # Errors
     /// Why there is no caller; counted in `numbering_auth_refusals_total`.
     pub async fn authenticate<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> Result<Arc<Caller>, Refusal> {
+        self.verify_bearer(values).await.map(|verified| verified.caller)
+    }
+
+    /// Like [`Verifier::authenticate`], for who asks again with the same token: see [`Verifier::still_holds`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn verify_bearer<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> Result<Verified, Refusal> {
         let verified = match bearer(values) {
             Ok(token) => self.verify(token).await,
             Err(refusal) => Err(refusal),
@@ -136,11 +146,17 @@ impl Verifier {
         })
     }
 
-    async fn verify(&self, token: &str) -> Result<Arc<Caller>, Refusal> {
+    /// Whether what was verified before holds still: the token has not expired, and the keys have not changed.
+    #[must_use]
+    pub fn still_holds(&self, verified: &Verified) -> bool {
+        verified.holds(self.now(), self.keys.generation())
+    }
+
+    async fn verify(&self, token: &str) -> Result<Verified, Refusal> {
         let hash = sha256(token.as_bytes());
         let mut keys = self.keys.in_force();
-        if let Some(caller) = self.remembered.get(&hash, self.now(), keys.generation) {
-            return Ok(caller);
+        if let Some(verified) = self.remembered.get(&hash, self.now(), keys.generation) {
+            return Ok(verified);
         }
         let unverified = Unverified::parse(token)?;
         if keys.get(&unverified.kid).is_none() {
@@ -150,9 +166,9 @@ impl Verifier {
             return Err(Refusal::KeysUnavailable);
         }
         let checked = unverified.check(&keys, &self.expected, self.now())?;
-        let caller = Arc::new(checked.caller);
-        self.remembered.put(hash, Arc::clone(&caller), checked.until, keys.generation);
-        Ok(caller)
+        let verified = Verified { caller: Arc::new(checked.caller), until: checked.until, generation: keys.generation };
+        self.remembered.put(hash, verified.clone());
+        Ok(verified)
     }
 
     async fn keys_with_news(&self) -> Arc<jwks::KeySet> {

@@ -18,12 +18,27 @@ const YOUNG_MOST: usize = 2_048;
 /// SHA-256 of a token.
 pub(super) type TokenHash = [u8; 32];
 
-#[derive(Clone)]
-struct Verified {
-    caller: Arc<Caller>,
+/// Whoever a token speaks for, and for how long that holds.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    pub(super) caller: Arc<Caller>,
     /// Seconds since the epoch, leeway included.
-    until: i64,
-    generation: u64,
+    pub(super) until: i64,
+    /// Of the key set that it was verified with.
+    pub(super) generation: u64,
+}
+
+impl Verified {
+    /// Whoever the token speaks for.
+    #[must_use]
+    pub const fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// Whether it holds at `now`, with this generation of keys in force.
+    pub(super) const fn holds(&self, now: i64, generation: u64) -> bool {
+        now < self.until && self.generation == generation
+    }
 }
 
 /// Two halves: what is used moves to the young one; when that is full, the old one is dropped.
@@ -60,18 +75,18 @@ impl Remembered {
         self.shards[usize::from(hash[0]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn get(&self, hash: &TokenHash, now: i64, generation: u64) -> Option<Arc<Caller>> {
+    pub(super) fn get(&self, hash: &TokenHash, now: i64, generation: u64) -> Option<Verified> {
         let mut shard = self.shard(hash);
         let verified = shard.get(hash)?;
-        if now < verified.until && verified.generation == generation {
-            return Some(Arc::clone(&verified.caller));
+        if verified.holds(now, generation) {
+            return Some(verified.clone());
         }
         shard.young.remove(hash);
         None
     }
 
-    pub(super) fn put(&self, hash: TokenHash, caller: Arc<Caller>, until: i64, generation: u64) {
-        self.shard(&hash).put(hash, Verified { caller, until, generation });
+    pub(super) fn put(&self, hash: TokenHash, verified: Verified) {
+        self.shard(&hash).put(hash, verified);
     }
 }
 
@@ -80,8 +95,9 @@ mod tests {
     use super::*;
     use crate::auth::Permissions;
 
-    fn caller() -> Arc<Caller> {
-        Arc::new(Caller { sub: "s".into(), tenant: None, permissions: Permissions::default() })
+    fn verified(generation: u64) -> Verified {
+        let caller = Caller { sub: "s".into(), tenant: None, permissions: Permissions::default() };
+        Verified { caller: Arc::new(caller), until: 100, generation }
     }
 
     fn hash(n: usize) -> TokenHash {
@@ -93,11 +109,11 @@ mod tests {
     #[test]
     fn nothing_is_remembered_past_its_time_or_its_keys() {
         let remembered = Remembered::default();
-        remembered.put(hash(1), caller(), 100, 7);
+        remembered.put(hash(1), verified(7));
         assert!(remembered.get(&hash(1), 99, 7).is_some());
         assert!(remembered.get(&hash(2), 99, 7).is_none());
         assert!(remembered.get(&hash(1), 99, 8).is_none(), "the keys changed");
-        remembered.put(hash(1), caller(), 100, 8);
+        remembered.put(hash(1), verified(8));
         assert!(remembered.get(&hash(1), 100, 8).is_none(), "it expired");
     }
 
@@ -105,7 +121,7 @@ mod tests {
     fn memory_is_bounded_and_what_is_used_stays() {
         let remembered = Remembered::default();
         for n in 0..YOUNG_MOST * 5 {
-            remembered.put(hash(n), caller(), 100, 1);
+            remembered.put(hash(n), verified(1));
             assert!(remembered.get(&hash(0), 1, 1).is_some());
         }
         let shard = remembered.shard(&hash(0));

@@ -21,6 +21,7 @@ mod redis;
 mod snapshots;
 mod timers;
 mod trust;
+mod watch;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub use redis::{LinkError, RedisLink};
 pub use snapshots::Snapshots;
 pub use timers::Timers;
 pub use trust::{TRUSTED_FOR, Trust, Trusted};
+pub use watch::RedisWatch;
 
 use crate::config;
 use crate::telemetry::Metrics;

@@ -85,6 +85,12 @@ impl RedisLink {
         })
     }
 
+    /// What the database is called in metrics and logs.
+    #[must_use]
+    pub fn database(&self) -> &'static str {
+        self.shared.database
+    }
+
     /// Whether calls are tried at all.
     #[must_use]
     pub fn is_up(&self) -> bool {

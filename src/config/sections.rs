@@ -180,6 +180,8 @@ section! {
     "grpc" => Grpc {
         /// Where gRPC is served.
         listen: SocketAddr = SocketAddr::from(([0, 0, 0, 0], 9090)),
+        /// The threads that serve it; 0 for one on each core.
+        threads: usize = 0,
         /// The most calls under way at once; more are refused with `UNAVAILABLE`.
         max_concurrent_requests: usize = 4_096,
         /// The most connections at once; more are closed as soon as they are made.

@@ -1,23 +1,27 @@
-//! What every call passes through: the cap on calls under way, the deadline, the counts.
+//! What every call passes through: the cap on calls under way, the deadline, who may ask, the counts.
 //!
 //! What must stay true: health can be asked however busy the service is; a call that is refused for lack of room says when
-//! to come again.
+//! to come again, and costs next to nothing; who may ask is settled before what is asked is looked at.
 
 use std::convert::Infallible;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hyper::body::Incoming;
 use hyper::{Request, Response};
+use numbering_proto::v1::lease_validation_server::LeaseValidationServer;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Status};
-use tower::ServiceExt as _;
+use tower::{Service as _, ServiceExt as _};
 
 use super::deadline;
+use super::session::Session;
+use super::validate_lease::LeaseValidationService;
 use crate::config::Grpc;
 use crate::telemetry::{GrpcCall, Metrics};
 
@@ -35,56 +39,136 @@ pub(super) fn try_again(why: &impl fmt::Display, after: Duration) -> Status {
     status
 }
 
-/// The services, behind the limits; cheap to clone.
-#[derive(Clone)]
-pub(super) struct Calls {
-    routes: Routes,
-    room: Arc<Semaphore>,
-    longest: Duration,
-    metrics: Arc<Metrics>,
+/// A method of this server; whatever else a client asks for is one, so that it cannot fill the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    ValidateLease,
+    ValidateLeases,
+    HealthCheck,
+    HealthWatch,
+    Reflection,
+    Unmatched,
 }
 
-impl Calls {
-    pub(super) fn new(routes: Routes, settings: &Grpc, metrics: &Arc<Metrics>) -> Self {
-        Self {
-            routes,
-            room: Arc::new(Semaphore::new(settings.max_concurrent_requests)),
-            longest: settings.request_timeout.duration(),
-            metrics: Arc::clone(metrics),
+impl Method {
+    fn of(path: &str) -> Self {
+        match path {
+            "/numbering.v1.LeaseValidation/ValidateLease" => Self::ValidateLease,
+            "/numbering.v1.LeaseValidation/ValidateLeases" => Self::ValidateLeases,
+            "/grpc.health.v1.Health/Check" => Self::HealthCheck,
+            "/grpc.health.v1.Health/Watch" => Self::HealthWatch,
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo" => Self::Reflection,
+            _ => Self::Unmatched,
         }
     }
 
-    pub(super) async fn call(&self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-        let method = method_name(request.uri().path());
-        let response = self.limited(request).await;
+    const fn name(self) -> &'static str {
+        match self {
+            Self::ValidateLease => "ValidateLease",
+            Self::ValidateLeases => "ValidateLeases",
+            Self::HealthCheck => "Health/Check",
+            Self::HealthWatch => "Health/Watch",
+            Self::Reflection => "ServerReflectionInfo",
+            Self::Unmatched => "unmatched",
+        }
+    }
+}
+
+/// The services, behind the limits; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Calls {
+    validation: LeaseValidationServer<LeaseValidationService>,
+    others: Routes,
+    room: Arc<Semaphore>,
+    longest: Duration,
+    counts: Arc<Counts>,
+}
+
+/// Counts calls. Those that are made most and end well are counted without looking their counter up.
+struct Counts {
+    metrics: Arc<Metrics>,
+    validate_lease: OnceLock<Counter>,
+    validate_leases: OnceLock<Counter>,
+}
+
+impl Counts {
+    fn count(&self, method: Method, code: Code) {
+        let known = match (method, code) {
+            (Method::ValidateLease, Code::Ok) => Some(&self.validate_lease),
+            (Method::ValidateLeases, Code::Ok) => Some(&self.validate_leases),
+            _ => None,
+        };
+        let looked_up = || {
+            let labels = GrpcCall { method: method.name(), code: code_name(code) };
+            self.metrics.grpc_calls.get_or_create_owned(&labels)
+        };
+        match known {
+            Some(counter) => counter.get_or_init(looked_up).inc(),
+            None => looked_up().inc(),
+        };
+    }
+}
+
+impl Calls {
+    /// `validation` for who may ask it, `others` for everybody.
+    pub(super) fn new(
+        validation: LeaseValidationServer<LeaseValidationService>,
+        others: Routes,
+        settings: &Grpc,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let counts =
+            Counts { metrics: Arc::clone(metrics), validate_lease: OnceLock::new(), validate_leases: OnceLock::new() };
+        Self {
+            validation,
+            others,
+            room: Arc::new(Semaphore::new(settings.max_concurrent_requests)),
+            longest: settings.request_timeout.duration(),
+            counts: Arc::new(counts),
+        }
+    }
+
+    pub(super) async fn call(
+        &self,
+        session: &Session,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        let method = Method::of(request.uri().path());
+        let response = self.limited(method, session, request).await;
         let code = response.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()));
-        self.metrics.grpc_calls.get_or_create(&GrpcCall { method, code: code_name(code) }).inc();
+        self.counts.count(method, code);
         Ok(response)
     }
 
-    async fn limited(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn limited(&self, method: Method, session: &Session, request: Request<Incoming>) -> Response<Body> {
         let urgent = request.uri().path().starts_with(HEALTH);
         let room = self.room.try_acquire();
         if room.is_err() && !urgent {
             return try_again(&"too many calls are under way", BUSY_PAUSE).into_http();
         }
         let left = deadline::of(request.headers()).map_or(self.longest, |asked| asked.min(self.longest));
-        match timeout(left, self.routes.clone().oneshot(request)).await {
-            Ok(Ok(response)) => response,
-            Err(_) => Status::deadline_exceeded("the call took too long").into_http(),
-        }
+        timeout(left, self.answered(method, session, request))
+            .await
+            .unwrap_or_else(|_| Status::deadline_exceeded("the call took too long").into_http())
     }
-}
 
-/// The methods of this server; whatever else a client asks for has one name, so that it cannot fill the metrics.
-fn method_name(path: &str) -> &'static str {
-    match path {
-        "/numbering.v1.LeaseValidation/ValidateLease" => "ValidateLease",
-        "/numbering.v1.LeaseValidation/ValidateLeases" => "ValidateLeases",
-        "/grpc.health.v1.Health/Check" => "Health/Check",
-        "/grpc.health.v1.Health/Watch" => "Health/Watch",
-        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo" => "ServerReflectionInfo",
-        _ => "unmatched",
+    async fn answered(&self, method: Method, session: &Session, request: Request<Incoming>) -> Response<Body> {
+        let answer = match method {
+            Method::ValidateLease | Method::ValidateLeases => {
+                if let Err(refused) = session.authorize(request.headers()).await {
+                    return refused.into_http();
+                }
+                // It is ready always.
+                self.validation.clone().call(request).await
+            }
+            Method::HealthCheck | Method::HealthWatch | Method::Reflection | Method::Unmatched => {
+                self.others.clone().oneshot(request).await
+            }
+        };
+        match answer {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
     }
 }
 

@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::calls::Calls;
+use super::session::Session;
+use super::workers::Workers;
+use crate::auth::Verifier;
 use crate::config::Grpc;
 use crate::telemetry::Metrics;
 
@@ -45,12 +48,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone)]
 pub(super) struct Connections {
     calls: Calls,
+    verifier: Arc<Verifier>,
     tls: Option<TlsAcceptor>,
     room: Arc<Semaphore>,
     http2: http2::Builder<TokioExecutor>,
     longest: Duration,
     drain: Duration,
     metrics: Arc<Metrics>,
+}
+
+/// What the calls of one connection share.
+struct Client {
+    calls: Calls,
+    session: Session,
+    has_called: AtomicBool,
 }
 
 /// Counts an open connection for as long as it lives.
@@ -70,7 +81,13 @@ impl Drop for Open {
 }
 
 impl Connections {
-    pub(super) fn new(calls: Calls, tls: Option<TlsAcceptor>, settings: &Grpc, metrics: &Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        calls: Calls,
+        verifier: Arc<Verifier>,
+        tls: Option<TlsAcceptor>,
+        settings: &Grpc,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
@@ -82,6 +99,7 @@ impl Connections {
             .keep_alive_timeout(KEEP_ALIVE);
         Self {
             calls,
+            verifier,
             tls,
             room: Arc::new(Semaphore::new(settings.max_connections)),
             http2,
@@ -91,8 +109,8 @@ impl Connections {
         }
     }
 
-    /// Accepts until `closing`; then lets what is under way end, for as long as it may take.
-    pub(super) async fn serve(self, listener: TcpListener, closing: &CancellationToken) {
+    /// Accepts until `closing`, for the threads that serve; then lets what is under way end, for as long as it may take.
+    pub(super) async fn serve(self, listener: TcpListener, workers: Workers, closing: &CancellationToken) {
         let open = TaskTracker::new();
         while let Some(accepted) = closing.run_until_cancelled(listener.accept()).await {
             match accepted {
@@ -100,10 +118,10 @@ impl Connections {
                     // Beyond the limit it is closed at once: the client finds another replica sooner than by waiting.
                     if let Ok(room) = Arc::clone(&self.room).try_acquire_owned() {
                         let (connections, closing) = (self.clone(), closing.clone());
-                        open.spawn(async move {
+                        workers.spawn(open.track_future(async move {
                             connections.connection(stream, &closing).await;
                             drop(room);
-                        });
+                        }));
                     }
                 }
                 Err(error) => {
@@ -120,11 +138,13 @@ impl Connections {
 
     async fn connection(&self, stream: TcpStream, closing: &CancellationToken) {
         let _open = Open::count(&self.metrics);
-        // Answers are small and whole: no reason to hold any of them back.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection was gone before it was used");
-            return;
-        }
+        let stream = match of_this_thread(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::debug!(%error, "a connection was gone before it was used");
+                return;
+            }
+        };
         match &self.tls {
             None => self.http2(stream, closing).await,
             Some(tls) => match timeout(FIRST_CALL_WITHIN, tls.accept(stream)).await {
@@ -136,16 +156,22 @@ impl Connections {
     }
 
     async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, closing: &CancellationToken) {
-        let called = Arc::new(AtomicBool::new(false));
+        let client = Arc::new(Client {
+            calls: self.calls.clone(),
+            session: Session::new(Arc::clone(&self.verifier)),
+            has_called: AtomicBool::new(false),
+        });
         let service = service_fn(|request| {
-            called.store(true, Ordering::Relaxed);
-            let calls = self.calls.clone();
-            async move { calls.call(request).await }
+            let client = Arc::clone(&client);
+            async move {
+                client.has_called.store(true, Ordering::Relaxed);
+                client.calls.call(&client.session, request).await
+            }
         });
         let mut connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
         let no_call = async {
             sleep(FIRST_CALL_WITHIN).await;
-            if called.load(Ordering::Relaxed) {
+            if client.has_called.load(Ordering::Relaxed) {
                 std::future::pending::<()>().await;
             }
         };
@@ -172,4 +198,11 @@ impl Connections {
             () = closing.cancelled() => self.drain,
         }
     }
+}
+
+/// The connection, as the thread sees it that is to serve it.
+fn of_this_thread(stream: TcpStream) -> std::io::Result<TcpStream> {
+    // Answers are small and whole: no reason to hold any of them back.
+    stream.set_nodelay(true)?;
+    TcpStream::from_std(stream.into_std()?)
 }

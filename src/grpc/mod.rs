@@ -7,8 +7,10 @@ mod calls;
 mod connections;
 mod deadline;
 mod health;
+mod session;
 mod tls;
 mod validate_lease;
+mod workers;
 
 use std::fmt;
 use std::io;
@@ -30,6 +32,7 @@ use crate::telemetry::Metrics;
 use calls::Calls;
 use connections::Connections;
 use validate_lease::LeaseValidationService;
+use workers::Workers;
 
 /// What serving needs; cheap to clone.
 #[derive(Clone)]
@@ -64,7 +67,7 @@ impl fmt::Debug for GrpcState {
 /// Why gRPC cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum GrpcFault {
-    /// The listener's address cannot be read.
+    /// The listener's address cannot be read, or no thread can be started.
     #[error("the gRPC listener: {0}")]
     Listener(#[from] io::Error),
     /// The certificate or its key cannot be used.
@@ -91,9 +94,10 @@ pub async fn serve(listener: TcpListener, state: GrpcState, shutdown: Cancellati
     let validation = LeaseValidationServer::new(LeaseValidationService::new(&state))
         .max_decoding_message_size(settings.max_message_bytes)
         .max_encoding_message_size(settings.max_message_bytes);
-    let routes = Routes::new(validation).add_service(health_service).add_service(reflection).prepare();
-    let calls = Calls::new(routes, settings, &state.metrics);
-    let connections = Connections::new(calls, tls, settings, &state.metrics);
+    let others = Routes::new(health_service).add_service(reflection).prepare();
+    let calls = Calls::new(validation, others, settings, &state.metrics);
+    let workers = Workers::start(settings.threads)?;
+    let connections = Connections::new(calls, Arc::clone(&state.verifier), tls, settings, &state.metrics);
 
     tracing::info!(address = %listener.local_addr()?, tls = settings.tls_cert.is_some(), "gRPC is served");
     let closing = CancellationToken::new();
@@ -105,6 +109,6 @@ pub async fn serve(listener: TcpListener, state: GrpcState, shutdown: Cancellati
         tokio::time::sleep(state.config.http.unready_grace.duration()).await;
         closing.cancel();
     };
-    tokio::join!(stop, connections.serve(listener, &closing));
+    tokio::join!(stop, connections.serve(listener, workers, &closing));
     Ok(())
 }

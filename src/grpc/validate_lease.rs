@@ -1,4 +1,4 @@
-//! `ValidateLease` and `ValidateLeases` (US-NUM-002).
+//! `ValidateLease` and `ValidateLeases` (US-NUM-002). Whoever comes here may ask: [`Session`](super::session::Session) has seen to it.
 
 use std::sync::Arc;
 
@@ -7,12 +7,10 @@ use numbering_domain::lease::{Refusal, Verdict};
 use numbering_proto::v1::lease_validation_server::LeaseValidation;
 use numbering_proto::v1::validate_lease_response::Reason;
 use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeaseResponse, ValidateLeasesRequest, ValidateLeasesResponse};
-use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status};
 
 use super::GrpcState;
 use super::calls::try_again;
-use crate::auth::{self, Permission, Verifier};
 use crate::operations::validate::{Question, Unavailable, Validation};
 
 /// The most pairs of one call (contract, section 4).
@@ -20,22 +18,11 @@ const PAIRS_MOST: usize = 1_000;
 
 pub(super) struct LeaseValidationService {
     validation: Arc<Validation>,
-    verifier: Arc<Verifier>,
 }
 
 impl LeaseValidationService {
     pub(super) fn new(state: &GrpcState) -> Self {
-        Self { validation: Arc::clone(&state.validation), verifier: Arc::clone(&state.verifier) }
-    }
-
-    async fn authorize(&self, metadata: &MetadataMap) -> Result<(), Status> {
-        let credentials = metadata.get_all("authorization").iter().map(tonic::metadata::AsciiMetadataValue::as_bytes);
-        let caller = self.verifier.authenticate(credentials).await.map_err(unauthenticated)?;
-        if caller.may(Permission::LeasesValidate) {
-            Ok(())
-        } else {
-            Err(Status::permission_denied(format!("this needs the permission {}", Permission::LeasesValidate)))
-        }
+        Self { validation: Arc::clone(&state.validation) }
     }
 
     async fn answers(&self, items: &[ValidateLeaseRequest]) -> Result<Vec<ValidateLeaseResponse>, Status> {
@@ -52,7 +39,6 @@ impl LeaseValidation for LeaseValidationService {
         &self,
         request: Request<ValidateLeaseRequest>,
     ) -> Result<Response<ValidateLeaseResponse>, Status> {
-        self.authorize(request.metadata()).await?;
         let ValidateLeaseRequest { identifier, tenant_id } = request.get_ref();
         let answer = self.validation.validate(identifier, tenant_id).await.map_err(unavailable)?;
         Ok(Response::new(response(&answer.verdict)))
@@ -62,19 +48,11 @@ impl LeaseValidation for LeaseValidationService {
         &self,
         request: Request<ValidateLeasesRequest>,
     ) -> Result<Response<ValidateLeasesResponse>, Status> {
-        self.authorize(request.metadata()).await?;
         let items = &request.get_ref().items;
         if items.len() > PAIRS_MOST {
             return Err(Status::invalid_argument(format!("{} pairs, where {PAIRS_MOST} is the most", items.len())));
         }
         Ok(Response::new(ValidateLeasesResponse { items: self.answers(items).await? }))
-    }
-}
-
-fn unauthenticated(refusal: auth::Refusal) -> Status {
-    match refusal {
-        auth::Refusal::KeysUnavailable => try_again(&refusal, std::time::Duration::from_secs(1)),
-        refusal => Status::unauthenticated(refusal.to_string()),
     }
 }
 

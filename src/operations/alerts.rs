@@ -25,11 +25,14 @@ pub enum AlertKind {
     CascadeWaiting,
     /// Counters of quotas are not what the rows say; its subject is `tenants`.
     UsageMismatch,
+    /// A replica gets no answer from Redis; its subject is the replica.
+    RedisDown,
 }
 
 impl AlertKind {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::ClockSkew, Self::DeadLetter, Self::CascadeWaiting, Self::UsageMismatch];
+    pub const ALL: [Self; 5] =
+        [Self::ClockSkew, Self::DeadLetter, Self::CascadeWaiting, Self::UsageMismatch, Self::RedisDown];
 
     /// Its name.
     #[must_use]
@@ -39,6 +42,7 @@ impl AlertKind {
             Self::DeadLetter => "numbering_dead_letter",
             Self::CascadeWaiting => "numbering_cascade_waiting",
             Self::UsageMismatch => "numbering_usage_mismatch",
+            Self::RedisDown => "numbering_redis_down",
         }
     }
 
@@ -47,6 +51,7 @@ impl AlertKind {
     pub const fn severity(self) -> Severity {
         match self {
             Self::ClockSkew | Self::DeadLetter | Self::CascadeWaiting | Self::UsageMismatch => Severity::Critical,
+            Self::RedisDown => Severity::Warning,
         }
     }
 
@@ -58,6 +63,7 @@ impl AlertKind {
             Self::DeadLetter => "docs/runbooks/dead-letter.md",
             Self::CascadeWaiting => "docs/runbooks/cascade-waiting.md",
             Self::UsageMismatch => "docs/runbooks/usage-mismatch.md",
+            Self::RedisDown => "docs/runbooks/redis-down.md",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! database's clock. Facts come from the memory of this process or from Redis only where [`Trust`] believes them, else from the
 //! PostgreSQL primary. Where neither can be had the answer is [`Unavailable`]: never a guess.
 
+mod measured;
 mod reads;
 
 use std::collections::HashMap;
@@ -18,7 +19,8 @@ use numbering_domain::{Identifier, NumberingPlan, TenantId};
 use crate::cache::{Cache, Found, Kept, Trust, Trusted};
 use crate::store::Store;
 use crate::store::snapshot::LoadedSnapshot;
-use crate::telemetry::{Metrics, Validated};
+use crate::telemetry::Metrics;
+use measured::Measured;
 use reads::Reads;
 
 /// Where the facts of an answer came from.
@@ -93,6 +95,7 @@ pub struct Validation {
     cache: Cache,
     reads: Reads,
     metrics: Arc<Metrics>,
+    measured: Measured,
     nobody: TenantId,
 }
 
@@ -126,7 +129,7 @@ impl Validation {
     pub fn start(plan: NumberingPlan, store: Store, cache: Cache, metrics: Arc<Metrics>) -> Self {
         let reads = Reads::start(store, cache.clone());
         let nobody = TenantId::parse("nobody").expect("a plain word is a tenant's name");
-        Self { plan, cache, reads, metrics, nobody }
+        Self { plan, cache, reads, metrics, measured: Measured::default(), nobody }
     }
 
     /// Answers one question. A text that no tenant can bear holds nothing: where a tenant would decide it gets
@@ -278,10 +281,7 @@ impl Validation {
     }
 
     fn measure(&self, answers: &[Answer], took: Duration) {
-        for answer in answers {
-            let labels = Validated { layer: answer.layer.as_str(), verdict: verdict_name(&answer.verdict) };
-            self.metrics.validation_seconds.get_or_create(&labels).observe(took.as_secs_f64());
-        }
+        self.measured.record(&self.metrics, answers, took);
     }
 }
 
@@ -298,22 +298,6 @@ fn is_holder_suspended(snapshot: &Snapshot, trusted: &Trusted) -> bool {
     match &snapshot.facts {
         Facts::Leased { tenant, .. } => trusted.is_suspended(tenant),
         Facts::Unleased | Facts::Resting { .. } => false,
-    }
-}
-
-const fn verdict_name(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Valid { .. } => "VALID",
-        Verdict::Refused(refusal) => match refusal {
-            Refusal::InvalidIdentifier => "INVALID_IDENTIFIER",
-            Refusal::NotRegistered => "NOT_REGISTERED",
-            Refusal::NotLeased => "NOT_LEASED",
-            Refusal::LeaseRecalled => "LEASE_RECALLED",
-            Refusal::LeaseExpired => "LEASE_EXPIRED",
-            Refusal::WrongTenant => "WRONG_TENANT",
-            Refusal::TenantSuspended => "TENANT_SUSPENDED",
-            Refusal::LeaseSuspended => "LEASE_SUSPENDED",
-        },
     }
 }
 

@@ -9,6 +9,7 @@ mod incoming;
 mod jobs;
 mod nats;
 mod postgres;
+mod recalls;
 mod redis;
 mod renewal;
 mod replica;

@@ -203,6 +203,33 @@ impl Stage {
     }
 }
 
+impl Stage {
+    async fn alerts(&self, state: &str) -> usize {
+        let path = format!("/v1/admin/numbering/alerts?state={state}");
+        let alerts = self.app.admin().get(&path).await.expect(200);
+        let alerts = alerts["items"].as_array().unwrap();
+        alerts.iter().filter(|alert| alert["name"] == "numbering_redis_down").count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operators_are_told_within_ten_seconds_that_redis_is_dead_or_frozen_and_when_it_is_back() {
+    const TOLD_WITHIN: Duration = Duration::from_secs(10);
+    let mut stage = Stage::set().await;
+    assert_eq!((stage.alerts("OPEN").await, stage.alerts("RESOLVED").await), (0, 0));
+    for outage in 1..=2 {
+        let began_at = Instant::now();
+        if outage == 1 { stage.redis.kill().await } else { stage.redis.freeze() }
+        until("there is an alert", async || stage.alerts("OPEN").await == 1).await;
+        assert!(began_at.elapsed() < TOLD_WITHIN, "{:?}", began_at.elapsed());
+        if outage == 1 { stage.redis.start().await.unwrap() } else { stage.redis.thaw() }
+        until("it is resolved", async || stage.alerts("OPEN").await == 0).await;
+        assert_eq!(stage.alerts("RESOLVED").await, outage);
+    }
+    stage.app.stop().await;
+    stage.redis.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recall_is_heard_of_within_a_second() {
     let mut stage = Stage::set().await;

@@ -12,9 +12,10 @@ use tokio::time::timeout;
 use super::{PATIENCE, directory};
 use crate::support::TestApp;
 
-/// `numbering serve`, always on the same port; it ends with this process at the latest.
+/// `numbering serve`, always on the same ports; it ends with this process at the latest.
 pub(super) struct Replica {
     pub(super) http: SocketAddr,
+    pub(super) grpc: SocketAddr,
     server: Server,
     _directory: TempDir,
 }
@@ -27,8 +28,13 @@ impl Replica {
         let http = SocketAddr::from(([127, 0, 0, 1], home.port("replica").unwrap()));
         let program = PathBuf::from(env!("CARGO_BIN_EXE_numbering"));
         let mut launch = Launch::new(program, vec!["serve".into()], Readiness::Http);
-        let listen = http.to_string();
-        let of_its_own = [("NUMBERING_HTTP__LISTEN", listen.as_str()), ("NUMBERING_LOG__FILTER", "warn")];
+        let grpc = SocketAddr::from(([127, 0, 0, 1], home.port("replica-grpc").unwrap()));
+        let (http_listen, grpc_listen) = (http.to_string(), grpc.to_string());
+        let of_its_own = [
+            ("NUMBERING_HTTP__LISTEN", http_listen.as_str()),
+            ("NUMBERING_GRPC__LISTEN", grpc_listen.as_str()),
+            ("NUMBERING_LOG__FILTER", "warn"),
+        ];
         for (name, value) in app.settings() {
             launch.environment.push((name.into(), value.into()));
         }
@@ -37,7 +43,7 @@ impl Replica {
         }
         let mut server = Server::new(&home, "replica", http, format!("http://{http}"), launch).unwrap();
         server.start().await.unwrap();
-        Self { http, server, _directory: directory }
+        Self { http, grpc, server, _directory: directory }
     }
 
     /// SIGKILL, and started again at once.

@@ -44,7 +44,7 @@ pub(crate) struct TestApp {
 #[must_use = "it is to be stopped, and its end to be seen"]
 pub(crate) struct Replica {
     pub(crate) http: SocketAddr,
-    grpc: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     shutdown: CancellationToken,
     running: JoinHandle<anyhow::Result<()>>,
 }

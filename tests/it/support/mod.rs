@@ -10,5 +10,5 @@ pub(crate) mod tokens;
 mod wait;
 
 pub(crate) use answer::Answer;
-pub(crate) use app::{Client, TestApp};
+pub(crate) use app::{Client, Replica, TestApp};
 pub(crate) use wait::{PATIENCE, until};
