@@ -207,14 +207,18 @@ pub(crate) fn json(reports: &[Report], machine: &Value) -> Value {
     json!({ "machine": machine, "parts": parts, "figures": figures })
 }
 
-/// The reports as people read them.
-pub(crate) fn table(reports: &[Report]) -> String {
-    let head = ["part", "what", "measured", "baseline", "ratio", "reach", "met"].map(str::to_owned);
-    let rows = reports.iter().flat_map(|report| match &report.outcome {
+const HEAD: [&str; 7] = ["part", "what", "measured", "baseline", "ratio", "reach", "met"];
+
+fn rows(reports: &[Report]) -> impl Iterator<Item = [String; 7]> {
+    reports.iter().flat_map(|report| match &report.outcome {
         Ok(figures) => figures.iter().map(|figure| figure.cells(report.part)).collect(),
         Err(_) => vec![[report.part, "FAILED, see below", "", "", "", "", "NO"].map(str::to_owned)],
-    });
-    let rows: Vec<[String; 7]> = std::iter::once(head).chain(rows).collect();
+    })
+}
+
+/// The reports as people read them in a terminal.
+pub(crate) fn table(reports: &[Report]) -> String {
+    let rows: Vec<[String; 7]> = std::iter::once(HEAD.map(str::to_owned)).chain(rows(reports)).collect();
     let mut widths = [0; 7];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -229,6 +233,13 @@ pub(crate) fn table(reports: &[Report]) -> String {
     let faults = reports.iter().filter_map(|report| report.outcome.as_ref().err().map(|fault| (report.part, fault)));
     let faults = faults.map(|(part, fault)| format!("{part} failed: {fault}\n"));
     rows.iter().map(line).chain(faults).collect()
+}
+
+/// The same table for a page of the documentation.
+pub(crate) fn markdown(reports: &[Report]) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rule = "| --- | --- | ---: | ---: | ---: | ---: | --- |\n".to_owned();
+    [line(&HEAD.map(str::to_owned)), rule].into_iter().chain(rows(reports).map(|row| line(&row))).collect()
 }
 
 /// The middle one, which a single disturbed round does not move.

@@ -100,7 +100,7 @@ impl Outcome {
     }
 }
 
-/// A count as a number to reckon with; none here comes near 2^52.
+/// A count as a number to reckon with; none here comes near 2^32.
 pub(crate) fn as_f64(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

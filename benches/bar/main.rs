@@ -50,6 +50,9 @@ struct Args {
     /// Where to write the figures for programs
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Where to write the table for docs/performance.md
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
     /// Where the servers keep their data; it must be new
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -85,12 +88,15 @@ fn run(args: &Args) -> anyhow::Result<()> {
     }
     // The one crypto provider of the process, for the HTTP client of imports.
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    let machine = machine(args.quick);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let reports = runtime.block_on(measure(args))?;
     print!("\n{}", figures::table(&reports));
-    if let Some(file) = &args.json {
-        let text = serde_json::to_string_pretty(&figures::json(&reports, &machine(args.quick)))?;
-        fs::write(file, text + "\n").with_context(|| format!("cannot write {}", file.display()))?;
+    let json = serde_json::to_string_pretty(&figures::json(&reports, &machine))? + "\n";
+    for (file, text) in [(&args.json, json), (&args.markdown, figures::markdown(&reports))] {
+        if let Some(file) = file {
+            fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        }
     }
     Ok(())
 }
@@ -143,6 +149,8 @@ fn machine(quick: bool) -> Value {
         "cores": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
         "model": model,
         "system": system.map(|name| name.trim_matches('"')),
+        // What else kept it busy before.
+        "loadAverage": read("/proc/loadavg").split_whitespace().next(),
         "quick": quick,
     })
 }

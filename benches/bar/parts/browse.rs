@@ -12,8 +12,10 @@ use crate::seed;
 use crate::stand::{CURSOR_KEY, Stand};
 
 /// Pages that are asked for of each kind, and of those that search through many numbers.
-const PAGES: usize = 150;
+const PAGES: usize = 250;
 const SEARCHED_PAGES: usize = 60;
+/// Pages of each kind before anything is counted.
+const WARM_UP: usize = 10;
 /// From the middle of one page that is asked for to the next.
 const NUMBERS_APART: u64 = 2_003;
 
@@ -77,13 +79,14 @@ pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
     for filter in &FILTERS {
         for deep in [false, true] {
             let (mut in_large, mut in_small) = (Vec::new(), Vec::new());
-            for number in 0..filter.pages {
-                let number = u64::try_from(number)?;
-                let page = deep.then(|| filter.cursor(&cursors, &tenant, number));
+            for number in 0..WARM_UP + filter.pages {
+                let page = deep.then(|| filter.cursor(&cursors, &tenant, u64::try_from(number).unwrap_or_default()));
                 let path = filter.path(page.as_deref());
                 in_small.push(asked(&mut small, &path).await?);
                 in_large.push(asked(&mut large, &path).await?);
             }
+            in_small.drain(..WARM_UP);
+            in_large.drain(..WARM_UP);
             let p95 = |seconds| Quantity::seconds(quantile(seconds, 95));
             let what = format!("{}, {}, p95", filter.name, if deep { "middle" } else { "first page" });
             let figure = Figure::told(what, p95(in_large));
