@@ -134,8 +134,7 @@ impl App {
             Arc::clone(&committed),
             begun.clone(),
         );
-        let validation =
-            Arc::new(Validation::start(config.numbering_plan(), store.clone(), cache.clone(), Arc::clone(&metrics)));
+        let validation = Arc::new(validation(&config, &store, &cache, &metrics));
         let alerts = Alerts::new(store.clone(), Arc::clone(&committed));
         let clock_watch = ClockWatch::new(store.clone(), alerts.clone(), Arc::clone(&metrics), &replica);
         let redis_watch = RedisWatch::new(cache.clone(), alerts.clone(), &replica);
@@ -267,6 +266,13 @@ impl App {
         tracing::info!("stopped");
         served.map(drop)
     }
+}
+
+/// What answers the SMS path.
+fn validation(config: &Config, store: &Store, cache: &Cache, metrics: &Arc<Metrics>) -> Validation {
+    // Who waits for PostgreSQL leaves half of the room to who need not.
+    let look_ups_most = config.grpc.max_concurrent_requests.div_ceil(2);
+    Validation::start(config.numbering_plan(), store.clone(), cache.clone(), look_ups_most, Arc::clone(metrics))
 }
 
 /// What hears other services.

@@ -147,6 +147,9 @@ impl Calls {
             return try_again(&"too many calls are under way", BUSY_PAUSE).into_http();
         }
         let left = deadline::of(request.headers()).map_or(self.longest, |asked| asked.min(self.longest));
+        if left.is_zero() {
+            return Status::deadline_exceeded("the call had no time left").into_http();
+        }
         timeout(left, self.answered(method, session, request))
             .await
             .unwrap_or_else(|_| Status::deadline_exceeded("the call took too long").into_http())

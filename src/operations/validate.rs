@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use numbering_domain::lease::{self, Facts, Refusal, Snapshot, Verdict};
-use numbering_domain::{Identifier, NumberingPlan, TenantId};
+use numbering_domain::{Identifier, NumberingPlan};
 
 use crate::cache::{Cache, Found, Kept, Trust, Trusted};
 use crate::store::Store;
@@ -96,7 +96,6 @@ pub struct Validation {
     reads: Reads,
     metrics: Arc<Metrics>,
     measured: Measured,
-    nobody: TenantId,
 }
 
 impl fmt::Debug for Validation {
@@ -121,15 +120,15 @@ enum Answerable {
 }
 
 impl Validation {
-    /// Starts the look-ups in PostgreSQL, which end when this is dropped. Must be called within a Tokio runtime.
+    /// Starts the look-ups in PostgreSQL, which end when this is dropped; at most `look_ups_most` wait or are made at once, and
+    /// more are shed. Must be called within a Tokio runtime.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
     #[must_use]
-    pub fn start(plan: NumberingPlan, store: Store, cache: Cache, metrics: Arc<Metrics>) -> Self {
-        let reads = Reads::start(store, cache.clone());
-        let nobody = TenantId::parse("nobody").expect("a plain word is a tenant's name");
-        Self { plan, cache, reads, metrics, measured: Measured::default(), nobody }
+    pub fn start(plan: NumberingPlan, store: Store, cache: Cache, look_ups_most: usize, metrics: Arc<Metrics>) -> Self {
+        let reads = Reads::start(store, cache.clone(), look_ups_most);
+        Self { plan, cache, reads, metrics, measured: Measured::default() }
     }
 
     /// Answers one question. A text that no tenant can bear holds nothing: where a tenant would decide it gets
@@ -144,10 +143,10 @@ impl Validation {
             Answerable::Now(answer) => answer,
             Answerable::Once(identifier) => {
                 let known = self.look_up(&[&identifier]).await?;
-                self.looked_up(&identifier, tenant, &known)?
+                looked_up(&identifier, tenant, &known)?
             }
         };
-        self.measure(&[answer], asked_at.elapsed());
+        self.measured.record(&self.metrics, &[answer], asked_at.elapsed());
         Ok(answer)
     }
 
@@ -170,10 +169,10 @@ impl Validation {
             .zip(questions)
             .map(|(answerable, question)| match answerable {
                 Answerable::Now(answer) => Ok(*answer),
-                Answerable::Once(identifier) => self.looked_up(identifier, question.tenant, &known),
+                Answerable::Once(identifier) => looked_up(identifier, question.tenant, &known),
             })
             .collect::<Result<Vec<Answer>, Unavailable>>()?;
-        self.measure(&answers, asked_at.elapsed());
+        self.measured.record(&self.metrics, &answers, asked_at.elapsed());
         Ok(answers)
     }
 
@@ -194,7 +193,7 @@ impl Validation {
         let verdict = match found {
             Found::Number(kept) => {
                 let suspended = is_holder_suspended(&kept.snapshot, trusted);
-                self.verdict(&kept.snapshot, question.tenant, suspended, trusted.now())
+                lease::validate(&kept.snapshot, question.tenant, suspended, trusted.now())
             }
             Found::Absent => Verdict::Refused(Refusal::NotRegistered),
         };
@@ -250,39 +249,17 @@ impl Validation {
         };
         Ok(loaded.into_iter().map(known).collect())
     }
+}
 
-    fn looked_up(
-        &self,
-        identifier: &Identifier,
-        tenant: &str,
-        known: &HashMap<Identifier, Known>,
-    ) -> Result<Answer, Unavailable> {
-        // Whatever is looked up is found or found to be absent.
-        let known = known.get(identifier).ok_or(Unavailable::Database)?;
-        let verdict = match &known.snapshot {
-            Some(snapshot) => self.verdict(snapshot, tenant, known.holder_suspended, known.now),
-            None => Verdict::Refused(Refusal::NotRegistered),
-        };
-        Ok(Answer { verdict, layer: known.layer })
-    }
-
-    fn verdict(&self, snapshot: &Snapshot, tenant: &str, holder_suspended: bool, now: Timestamp) -> Verdict {
-        let tenant = TenantId::parse(tenant).ok();
-        let asking = tenant.as_ref().unwrap_or(&self.nobody);
-        match lease::validate(snapshot, asking, holder_suspended, now) {
-            // Whoever is really called that: it is not who asks.
-            Verdict::Valid { .. } | Verdict::Refused(Refusal::TenantSuspended | Refusal::LeaseSuspended)
-                if tenant.is_none() =>
-            {
-                Verdict::Refused(Refusal::WrongTenant)
-            }
-            verdict => verdict,
-        }
-    }
-
-    fn measure(&self, answers: &[Answer], took: Duration) {
-        self.measured.record(&self.metrics, answers, took);
-    }
+/// The answer to a question whose number was looked up.
+fn looked_up(identifier: &Identifier, tenant: &str, known: &HashMap<Identifier, Known>) -> Result<Answer, Unavailable> {
+    // Whatever is looked up is found, or found to be absent.
+    let known = known.get(identifier).ok_or(Unavailable::Database)?;
+    let verdict = match &known.snapshot {
+        Some(snapshot) => lease::validate(snapshot, tenant, known.holder_suspended, known.now),
+        None => Verdict::Refused(Refusal::NotRegistered),
+    };
+    Ok(Answer { verdict, layer: known.layer })
 }
 
 impl Answerable {

@@ -210,6 +210,22 @@ async fn a_call_ends_in_time_while_postgresql_does_not_answer() {
     }
 }
 
+#[tokio::test]
+async fn a_call_that_has_no_time_left_does_no_work() {
+    let app = TestApp::start().await;
+    let mut client = LeaseValidationClient::new(channel(&app).await);
+    let mut late = with_token(pair("+93700000000", "tenant-a"), &validator(&app));
+    late.metadata_mut().insert("grpc-timeout", "0n".parse().unwrap());
+    assert_eq!(client.validate_lease(late).await.unwrap_err().code(), Code::DeadlineExceeded);
+    let text = reqwest::get(format!("http://{}/metrics", app.http)).await.unwrap().text().await.unwrap();
+    assert!(
+        text.contains(r#"numbering_grpc_calls_total{method="ValidateLease",code="DEADLINE_EXCEEDED"} 1"#),
+        "{text}"
+    );
+    assert!(!text.contains("numbering_validations_total{"), "{text}");
+    app.stop().await;
+}
+
 async fn connect(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }

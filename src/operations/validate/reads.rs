@@ -2,7 +2,8 @@
 //!
 //! What must stay true: a look-up rests on a query that was sent after it was asked for, so that it never gets an answer from
 //! before its question; at most [`QUERIES_AT_ONCE`] run, and what comes meanwhile shares the next; beyond
-//! [`WAITING_MOST`] identifiers more are turned away at once; a look-up that nobody waits for any more is not made.
+//! [`WAITING_MOST`] identifiers, or as many look-ups as may wait, more are turned away at once, so that who waits for
+//! PostgreSQL leaves room for who need not; a look-up that nobody waits for any more is not made.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,31 +36,36 @@ type Loaded = HashMap<Identifier, LoadedSnapshot>;
 struct LookUp {
     identifiers: Vec<Identifier>,
     reply: oneshot::Sender<Result<Loaded, Unavailable>>,
-    /// Goes with the look-up, not with who asked, who may have gone: it bounds the channel.
-    _room: OwnedSemaphorePermit,
+    /// Go with the look-up, not with who asked, who may have gone: they bound the channel.
+    _room: [OwnedSemaphorePermit; 2],
 }
 
 /// The way to PostgreSQL.
 pub(super) struct Reads {
     look_ups: mpsc::UnboundedSender<LookUp>,
+    /// For look-ups.
+    turns: Arc<Semaphore>,
+    /// For their identifiers.
     room: Arc<Semaphore>,
 }
 
 impl Reads {
     /// Starts to look up, and to keep in `cache` what was found. It ends when this is dropped.
-    pub(super) fn start(store: Store, cache: Cache) -> Self {
+    /// At most `most` look-ups wait or are made.
+    pub(super) fn start(store: Store, cache: Cache, most: usize) -> Self {
         let (look_ups, waiting) = mpsc::unbounded_channel();
         tokio::spawn(look_up(Arc::new(Source { store, cache }), waiting));
-        Self { look_ups, room: Arc::new(Semaphore::new(WAITING_MOST)) }
+        Self { look_ups, turns: Arc::new(Semaphore::new(most)), room: Arc::new(Semaphore::new(WAITING_MOST)) }
     }
 
     /// What PostgreSQL says of these numbers.
     pub(super) async fn load(&self, identifiers: &[&Identifier]) -> Result<Loaded, Unavailable> {
         let weight = u32::try_from(identifiers.len()).map_err(|_| Unavailable::Overloaded)?;
+        let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| Unavailable::Overloaded)?;
         let room = Arc::clone(&self.room).try_acquire_many_owned(weight).map_err(|_| Unavailable::Overloaded)?;
         let (reply, answer) = oneshot::channel();
         let identifiers = identifiers.iter().map(|identifier| (*identifier).clone()).collect();
-        self.look_ups.send(LookUp { identifiers, reply, _room: room }).map_err(|_| Unavailable::Database)?;
+        self.look_ups.send(LookUp { identifiers, reply, _room: [turn, room] }).map_err(|_| Unavailable::Database)?;
         answer.await.map_err(|_| Unavailable::Database)?
     }
 }
@@ -151,8 +157,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_look_up_that_nobody_waits_for_any_more_takes_room_until_its_turn() {
+        for (turns, room) in [(9, 2), (2, 9)] {
+            takes_room_until_its_turn(turns, room).await;
+        }
+    }
+
+    async fn takes_room_until_its_turn(turns: usize, room: usize) {
         let (look_ups, mut waiting) = mpsc::unbounded_channel();
-        let reads = Reads { look_ups, room: Arc::new(Semaphore::new(2)) };
+        let (turns, room) = (Arc::new(Semaphore::new(turns)), Arc::new(Semaphore::new(room)));
+        let before = turns.available_permits() + room.available_permits();
+        let reads = Reads { look_ups, turns, room };
         let identifier = Identifier::from_canonical(IdentifierClass::ShortCode, "4455");
         for _ in 0..2 {
             let given_up = tokio::time::timeout(Duration::ZERO, reads.load(&[&identifier])).await;
@@ -160,6 +174,7 @@ mod tests {
         }
         assert!(matches!(reads.load(&[&identifier]).await, Err(Unavailable::Overloaded)));
         assert!(waiting.try_recv().unwrap().reply.is_closed());
-        assert_eq!(reads.room.available_permits(), 1);
+        let left = reads.turns.available_permits() + reads.room.available_permits();
+        assert_eq!(left, before - 2, "of the two the first has had its turn");
     }
 }

@@ -117,7 +117,7 @@ async fn replica(
         national_digits: 9,
         never_leasable: ["119".to_owned()].into(),
     };
-    let validation = Validation::start(plan, store.clone(), cache.clone(), Arc::clone(metrics));
+    let validation = Validation::start(plan, store.clone(), cache.clone(), 2_048, Arc::clone(metrics));
     tokio::spawn({
         let (store, trust, cache, stop) = (store.clone(), Arc::clone(cache.trust()), cache.clone(), stop.clone());
         async move {

@@ -279,9 +279,9 @@ async fn with_the_writer_killed_right_after_its_commit() {
         let number = number.clone();
         async move { client.recall(&number, "ABUSE", Some("T-1")).await }
     });
-    let state = "SELECT state FROM numbering.numbers WHERE identifier = $1";
+    let recalled_yet = "SELECT state FROM numbering.numbers WHERE identifier = $1";
     until("the recall has committed", async || {
-        database.query_one(state, &[&number]).await.unwrap().get::<_, &str>(0) == "QUARANTINE"
+        database.query_one(recalled_yet, &[&number]).await.unwrap().get::<_, &str>(0) == "QUARANTINE"
     })
     .await;
     let recalled_at = Instant::now();

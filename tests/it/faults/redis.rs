@@ -219,10 +219,18 @@ async fn operators_are_told_within_ten_seconds_that_redis_is_dead_or_frozen_and_
     assert_eq!((stage.alerts("OPEN").await, stage.alerts("RESOLVED").await), (0, 0));
     for outage in 1..=2 {
         let began_at = Instant::now();
-        if outage == 1 { stage.redis.kill().await } else { stage.redis.freeze() }
+        if outage == 1 {
+            stage.redis.kill().await;
+        } else {
+            stage.redis.freeze();
+        }
         until("there is an alert", async || stage.alerts("OPEN").await == 1).await;
         assert!(began_at.elapsed() < TOLD_WITHIN, "{:?}", began_at.elapsed());
-        if outage == 1 { stage.redis.start().await.unwrap() } else { stage.redis.thaw() }
+        if outage == 1 {
+            stage.redis.start().await.unwrap();
+        } else {
+            stage.redis.thaw();
+        }
         until("it is resolved", async || stage.alerts("OPEN").await == 0).await;
         assert_eq!(stage.alerts("RESOLVED").await, outage);
     }

@@ -220,7 +220,8 @@ fn a_vanity_lease_that_was_not_renewed_is_good_for_14_days_more() {
     for (auto_renew, grace) in [(true, days(14)), (false, SignedDuration::ZERO)] {
         let leased = by(&a, &code, &lease_for("1y", auto_renew, true), now()).unwrap().after;
         let end: Timestamp = "2027-06-01T12:00:00Z".parse::<Timestamp>().unwrap() + grace;
-        let valid = |at| matches!(validate(&Snapshot::from(&leased), &a.tenant, false, at), Verdict::Valid { .. });
+        let valid =
+            |at| matches!(validate(&Snapshot::from(&leased), a.tenant.as_str(), false, at), Verdict::Valid { .. });
         assert!(valid(end - TICK) && !valid(end));
         assert_eq!(leased.state.deadline(), Some(end));
     }

@@ -286,7 +286,7 @@ fn check_validation(number: &Number, tenants: &[TenantStanding], now: Timestamp,
 
 fn check_verdict(number: &Number, tenant: &TenantStanding, at: Timestamp, policy: &Policy) {
     let suspended = tenant.status == TenantStatus::Suspended;
-    let verdict = validate(&Snapshot::from(number), &tenant.tenant, suspended, at);
+    let verdict = validate(&Snapshot::from(number), tenant.tenant.as_str(), suspended, at);
     let refusal = match number.at(at, policy).state {
         State::Leased(lease) if lease.tenant == tenant.tenant && !suspended => {
             let Verdict::Valid { lease_id, until } = verdict else { panic!("{verdict:?} of its own lease") };
