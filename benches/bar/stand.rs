@@ -25,8 +25,9 @@ const TEMPLATE: &str = "numbering_template";
 const SERVICE: &str = env!("CARGO_BIN_EXE_numbering");
 /// What cursors are sealed with.
 pub(crate) const CURSOR_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
-/// A database server in production is not told to write a checkpoint for each gigabyte it is loaded with.
-const POSTGRES_SETTINGS: &str = "ALTER SYSTEM SET max_wal_size = '8GB'; ALTER SYSTEM SET checkpoint_timeout = '15min'";
+/// As an inventory of ten million numbers is served in production, on a small machine: a fair part of its memory for PostgreSQL, and
+/// no checkpoint for each gigabyte that is loaded.
+const POSTGRES_SETTINGS: [&str; 3] = ["shared_buffers=2GB", "max_wal_size=8GB", "checkpoint_timeout=15min"];
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -135,15 +136,11 @@ impl Replica {
 impl Stand {
     /// Starts the servers in a directory that is empty.
     pub(crate) async fn start(directory: &Path, sizes: Sizes) -> anyhow::Result<Self> {
-        let options = StackOptions { nats_accounts: 64, ..StackOptions::default() };
+        let postgres_settings = POSTGRES_SETTINGS.map(str::to_owned).into();
+        let options = StackOptions { nats_accounts: 64, postgres_settings, ..StackOptions::default() };
         let stack = Stack::start(directory, options).await?;
         let databases = stack.databases();
         databases.ensure_template(TEMPLATE, async |url| Ok(migrate::migrate(url).await.map(drop)?)).await?;
-        let superuser = connect(&databases.superuser_url("postgres")).await?;
-        for setting in POSTGRES_SETTINGS.split("; ") {
-            superuser.batch_execute(setting).await.context("PostgreSQL does not take a setting")?;
-        }
-        superuser.batch_execute("SELECT pg_reload_conf()").await?;
         let issuer = Issuer::new(directory)?;
         let shared = SharedStack::of(&stack);
         let directory = directory.to_owned();
