@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +33,7 @@ use crate::operations::alerts::Alerts;
 use crate::operations::billing::Billing;
 use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::numbers::Numbers;
+use crate::operations::quotas::Quotas;
 use crate::operations::renewal::Renewals;
 use crate::operations::told::Tidings;
 use crate::operations::validate::Validation;
@@ -148,10 +149,11 @@ impl App {
             replica.clone(),
         );
         let wakes = Wakes::of(&jobs::NAMES);
+        let quotas = Quotas::new(store.clone(), cache.limits().clone(), &config.policy.default_plan);
         let consume = Consume::new(
             nats,
             store.clone(),
-            tidings(&config, &store, &committed, &wakes),
+            tidings(&config, &store, &quotas, &committed, &wakes),
             alerts,
             ConsumeSettings::new(&config.inbox, &config.nats),
             metrics.consume.clone(),
@@ -166,6 +168,7 @@ impl App {
         );
         let state = AppState {
             browse_limit: browse_limit(&config, &cache),
+            exports: Arc::new(Semaphore::new(config.export.max_concurrent)),
             cursors: Cursors::new(config.security.cursor_key.bytes()),
             config,
             verifier,
@@ -174,6 +177,7 @@ impl App {
             plan,
             store,
             numbers,
+            quotas,
             blocks,
             committed,
             wakes,
@@ -276,11 +280,11 @@ fn validation(config: &Config, store: &Store, cache: &Cache, metrics: &Arc<Metri
 }
 
 /// What hears other services.
-fn tidings(config: &Config, store: &Store, committed: &Arc<Notify>, wakes: &Wakes) -> Tidings {
+fn tidings(config: &Config, store: &Store, quotas: &Quotas, committed: &Arc<Notify>, wakes: &Wakes) -> Tidings {
     let policy = &config.policy;
     let recalls_due = wakes.of_job(cascade_recalls::NAME);
-    let committed = Arc::clone(committed);
-    Tidings::new(store.clone(), &policy.default_plan, policy.cascade_confirm_above, committed, recalls_due)
+    let (store, quotas, committed) = (store.clone(), quotas.clone(), Arc::clone(committed));
+    Tidings::new(store, quotas, &policy.default_plan, policy.cascade_confirm_above, committed, recalls_due)
 }
 
 /// Starts every job there is.

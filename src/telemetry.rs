@@ -269,6 +269,8 @@ metrics! {
     clock_trusted: Gauge = "numbering_clock_trusted", Gauge::default();
     /// Reservations and holds released because their time was over.
     reservations_auto_released: Counter = "num_reservations_auto_released", Counter::default();
+    /// Rounds of reservations by criteria that came to nothing, others being quicker, and were begun again.
+    allocations_retried: Counter = "numbering_allocation_retries", Counter::default();
     /// From a reservation's or hold's deadline to the decision that released it, in seconds.
     release_lag_seconds: Histogram = "numbering_release_lag_seconds", lag_seconds();
     /// How long the longest overdue reservation or hold has been so, in seconds.

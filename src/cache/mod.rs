@@ -1,10 +1,11 @@
-//! What is kept outside PostgreSQL to answer sooner: lease snapshots and the timers of reservations in Redis.
+//! What is kept outside PostgreSQL to answer sooner: lease snapshots, limits of tenants and the timers of reservations in Redis.
 //!
 //! What must stay true: everything here is a hint. With Redis dead, frozen, empty or wrong, nothing committed is lost and
 //! nothing wrong is answered; a call waits for Redis no longer than its limit, and not at all while the breaker is open.
 //!
 //! - `redis`: the connection, made and probed in the background only, behind a `breaker`.
 //! - `snapshots`: `num:snapshot:{identifier}`, what validation needs to know of a number. Written only if newer.
+//! - `limits`: `num:quota:{tenant}`, what a tenant may have, of one of its revisions.
 //! - `timers`: `num:reserve:{identifier}` and `num:hold:{identifier}`, which run out when the claim does.
 //! - `rate`: how many turns a caller has left, over all replicas.
 //! - `expiries`: notices of timers that ran out, which wake the job that releases reservations.
@@ -14,6 +15,7 @@
 
 mod breaker;
 pub(crate) mod expiries;
+mod limits;
 mod local;
 mod rate;
 mod recent;
@@ -30,6 +32,7 @@ use numbering_domain::Transition;
 use tokio_util::sync::CancellationToken;
 
 pub use expiries::Expiries;
+pub use limits::{Limits, TenantLimits};
 pub use local::{Found, Inventory, Kept};
 pub use rate::{Rate, RateLimit, Turn};
 pub use redis::{LinkError, RedisLink};
@@ -45,6 +48,7 @@ use crate::telemetry::Metrics;
 #[derive(Clone, Debug)]
 pub struct Cache {
     snapshots: Snapshots,
+    limits: Limits,
     timers: Timers,
     trust: Arc<Trust>,
 }
@@ -57,8 +61,10 @@ impl Cache {
     pub fn new(redis: &config::Redis, cache: &config::Cache, metrics: &Arc<Metrics>) -> Result<Self, LinkError> {
         let snapshots = RedisLink::new("snapshots", redis.url.as_str(), redis.call_timeout.duration(), metrics)?;
         let timers = RedisLink::new("timers", redis.timers_url.as_str(), redis.command_timeout.duration(), metrics)?;
+        let write_limit = redis.command_timeout.duration();
         Ok(Self {
-            snapshots: Snapshots::new(snapshots, cache.snapshot_ttl.duration(), redis.command_timeout.duration()),
+            limits: Limits::new(snapshots.clone(), cache.quota_ttl.duration(), write_limit),
+            snapshots: Snapshots::new(snapshots, cache.snapshot_ttl.duration(), write_limit),
             timers: Timers::new(timers),
             trust: Arc::new(Trust::new(cache.local_numbers, cache.snapshot_ttl.duration(), metrics)),
         })
@@ -68,6 +74,12 @@ impl Cache {
     #[must_use]
     pub const fn snapshots(&self) -> &Snapshots {
         &self.snapshots
+    }
+
+    /// Limits of tenants.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The timers of reservations and holds.

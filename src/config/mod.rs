@@ -17,8 +17,9 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Billing, Browse, Cache, ClockSettings, Database, Grpc, Http, Idempotency, Import, Inbox, Instance, Jobs, Log,
-    LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
+    Auth, Billing, Browse, Cache, ClockSettings, Database, Export, Grpc, Http, Idempotency, Import, Inbox, Instance,
+    Jobs, Log, LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security,
+    TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
 pub use value::{CursorKey, Secret, ServerUrl};
@@ -64,6 +65,8 @@ pub struct Config {
     pub import: Import,
     /// `Idempotency-Key`.
     pub idempotency: Idempotency,
+    /// Lists as files.
+    pub export: Export,
     /// How far PostgreSQL's clock may be off.
     pub clock: ClockSettings,
     /// The way of events.
@@ -111,6 +114,7 @@ impl Config {
             cache: Cache::take(sources),
             import: Import::take(sources),
             idempotency: Idempotency::take(sources),
+            export: Export::take(sources),
             clock: ClockSettings::take(sources),
             outbox: Outbox::take(sources),
             inbox: Inbox::take(sources),
@@ -132,6 +136,7 @@ impl Config {
     pub fn policy(&self) -> Policy {
         Policy {
             reservation_ttl: self.policy.reservation_ttl.signed(),
+            reservation_ceiling: self.policy.reservation_ceiling.signed(),
             hold_ttl: self.policy.hold_ttl.signed(),
             renewal_window: self.policy.renewal_window.signed(),
             renewal_retry: self.policy.renewal_retry.signed(),
@@ -183,6 +188,7 @@ impl Config {
             ("nats.ack_timeout", self.nats.ack_timeout),
             ("auth.refresh", self.auth.refresh),
             ("policy.reservation_ttl", self.policy.reservation_ttl),
+            ("policy.reservation_ceiling", self.policy.reservation_ceiling),
             ("policy.hold_ttl", self.policy.hold_ttl),
             ("policy.renewal_window", self.policy.renewal_window),
             ("policy.renewal_retry", self.policy.renewal_retry),
@@ -190,7 +196,9 @@ impl Config {
             ("browse.rate_window", self.browse.rate_window),
             ("billing.timeout", self.billing.timeout),
             ("cache.snapshot_ttl", self.cache.snapshot_ttl),
+            ("cache.quota_ttl", self.cache.quota_ttl),
             ("import.timeout", self.import.timeout),
+            ("export.timeout", self.export.timeout),
             ("idempotency.keep", self.idempotency.keep),
             ("idempotency.claim", self.idempotency.claim),
             ("clock.alert_skew", self.clock.alert_skew),
@@ -212,6 +220,7 @@ impl Config {
             ("http.max_connections", self.http.max_connections == 0),
             ("grpc.max_concurrent_requests", self.grpc.max_concurrent_requests == 0),
             ("grpc.max_connections", self.grpc.max_connections == 0),
+            ("export.max_concurrent", self.export.max_concurrent == 0),
             ("grpc.max_concurrent_streams", self.grpc.max_concurrent_streams == 0),
             ("grpc.max_message_bytes", self.grpc.max_message_bytes == 0),
             ("database.pool_size", self.database.pool_size == 0),

@@ -290,6 +290,8 @@ section! {
     "policy" => PolicySettings {
         /// A RESERVED claim (US-NUM-007).
         reservation_ttl: Period = Period::from_mins(15),
+        /// What a RESERVED claim lasts at most, extended as often as may be.
+        reservation_ceiling: Period = Period::from_mins(60),
         /// A HELD claim (US-NUM-008).
         hold_ttl: Period = Period::from_hours(24),
         /// How long before its end a lease is renewed (US-NUM-005).
@@ -358,6 +360,8 @@ section! {
         snapshot_ttl: Period = Period::from_secs(60),
         /// The most numbers whose lease snapshots this process remembers itself.
         local_numbers: usize = 500_000,
+        /// How long a tenant's limits are kept (US-NUM-011).
+        quota_ttl: Period = Period::from_mins(5),
     }
 }
 
@@ -382,6 +386,16 @@ section! {
         keep: Period = Period::from_hours(24),
         /// How long a request that never finished blocks its key.
         claim: Period = Period::from_secs(10),
+    }
+}
+
+section! {
+    /// Lists as files.
+    "export" => Export {
+        /// The most exports at once; more are refused with `UNAVAILABLE`.
+        max_concurrent: usize = 4,
+        /// How long one may take.
+        timeout: Period = Period::from_mins(30),
     }
 }
 

@@ -170,6 +170,8 @@ fn problem_schema() -> RefOr<Schema> {
             "validFrom": { "type": "string", "format": "date-time" },
             "permission": { "type": "string" },
             "operatorId": { "type": "string" },
+            "available": { "type": "integer", "format": "int64", "minimum": 0,
+                "description": "How many match, where fewer do than are wanted." },
             "quota": { "type": "integer", "format": "int32" },
             "current": { "type": "integer", "format": "int32" },
             "currentCount": { "type": "integer", "format": "int32" },

@@ -9,6 +9,7 @@ pub mod command;
 pub mod cursor;
 mod docs;
 pub(crate) mod documented;
+pub mod exports;
 pub mod extract;
 pub mod guard;
 mod health;
@@ -36,7 +37,7 @@ use axum::http::{HeaderValue, Response};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use numbering_domain::NumberingPlan;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -49,6 +50,7 @@ use crate::config::Config;
 use crate::jobs::Wakes;
 use crate::operations::blocks::Blocks;
 use crate::operations::numbers::Numbers;
+use crate::operations::quotas::Quotas;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use code::Code;
@@ -72,6 +74,8 @@ pub struct AppState {
     pub store: Store,
     /// The commands about numbers.
     pub numbers: Numbers,
+    /// What tenants may have, and have.
+    pub quotas: Quotas,
     /// Brings numbers in.
     pub blocks: Blocks,
     /// Makes and opens the cursors of lists.
@@ -82,6 +86,8 @@ pub struct AppState {
     pub wakes: Wakes,
     /// How often a tenant may browse.
     pub browse_limit: RateLimit,
+    /// The places for exports.
+    pub exports: Arc<Semaphore>,
 }
 
 /// Endpoints that answer within `http.request_timeout`.
@@ -91,6 +97,7 @@ fn endpoints() -> OpenApiRouter<AppState> {
         .merge(numbers::routes())
         .merge(leases::routes())
         .merge(quota::routes())
+        .merge(exports::routes())
         .merge(admin::routes())
 }
 

@@ -259,6 +259,7 @@ impl From<Rejection> for ApiError {
             Rejection::QuarantineActive { available_at, .. } => problem.with("availableAt", available_at.to_string()),
             Rejection::NotYetValid { valid_from, .. } => problem.with("validFrom", valid_from.to_string()),
             Rejection::LeaseLocked { .. } => problem.with("reason", "LEASE_LOCKED"),
+            Rejection::ReservationCeiling { .. } => problem.with("reason", "RESERVATION_CEILING"),
             Rejection::ReleaseByOtherTenant { .. } => problem.status_is(StatusCode::FORBIDDEN),
             Rejection::QuotaExceeded { class, quota, current } => quota_members(problem, quota, current, Some(class)),
             Rejection::ReservationQuota { quota, current } | Rejection::HoldQuota { quota, current } => {

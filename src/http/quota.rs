@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use numbering_domain::{Counter, Rejection, TenantId, TenantStanding};
+use numbering_domain::{Counter, Rejection};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::AppState;
 use super::guard::{Authorized, NumbersRead};
 use super::problem::ApiError;
-use crate::store::StoreError;
+use crate::operations::quotas::TenantQuotas;
 
 pub(super) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::default().routes(routes!(read_quota))
@@ -43,10 +43,10 @@ pub struct QuotasBody {
     pub holds: QuotaBody,
 }
 
-impl From<&TenantStanding> for QuotasBody {
-    fn from(standing: &TenantStanding) -> Self {
+impl From<&TenantQuotas> for QuotasBody {
+    fn from(quotas: &TenantQuotas) -> Self {
         let quota =
-            |counter: Counter| QuotaBody { quota: *standing.limits.get(counter), current: *standing.used.get(counter) };
+            |counter: Counter| QuotaBody { quota: *quotas.limits.get(counter), current: *quotas.used.get(counter) };
         Self {
             msisdn: quota(Counter::Msisdn),
             short_code: quota(Counter::ShortCode),
@@ -70,9 +70,9 @@ pub struct TenantQuotasBody {
     pub quotas: QuotasBody,
 }
 
-impl From<&TenantStanding> for TenantQuotasBody {
-    fn from(standing: &TenantStanding) -> Self {
-        Self { tenant_id: standing.tenant.to_string(), plan: standing.plan.clone(), quotas: QuotasBody::from(standing) }
+impl From<TenantQuotas> for TenantQuotasBody {
+    fn from(quotas: TenantQuotas) -> Self {
+        Self { tenant_id: quotas.tenant.to_string(), quotas: QuotasBody::from(&quotas), plan: quotas.plan }
     }
 }
 
@@ -88,17 +88,5 @@ pub async fn read_quota(
     authorized: Authorized<NumbersRead>,
 ) -> Result<Json<TenantQuotasBody>, ApiError> {
     let tenant = authorized.caller.tenant.clone().ok_or(Rejection::TenantRequired)?;
-    let standing = standing_of(&state, &tenant).await?;
-    Ok(Json(TenantQuotasBody::from(&standing)))
-}
-
-/// The tenant's standing, made on the default plan where it is seen for the first time.
-async fn standing_of(state: &AppState, tenant: &TenantId) -> Result<TenantStanding, ApiError> {
-    if let Some(standing) = state.store.tenant(tenant).await? {
-        return Ok(standing);
-    }
-    state.store.meet_tenant(tenant, &state.config.policy.default_plan).await?;
-    let standing = state.store.tenant(tenant).await?;
-    let what = "a tenant that was met has a standing";
-    Ok(standing.ok_or_else(|| StoreError::Impossible { subject: tenant.to_string(), what })?)
+    Ok(Json(state.quotas.of(&tenant).await?.into()))
 }

@@ -62,6 +62,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
             Arc::clone(&committed),
             TaskTracker::new(),
         ),
+        quotas: Quotas::new(store.clone(), cache.limits().clone(), "starter"),
         numbers: Numbers::new(
             store.clone(),
             cache.clone(),
@@ -76,6 +77,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
         committed,
         wakes: crate::jobs::Wakes::default(),
         browse_limit: crate::app::browse_limit(&config, &cache),
+        exports: Arc::new(tokio::sync::Semaphore::new(config.export.max_concurrent)),
         plan,
         config: Arc::new(config),
         verifier: Arc::new(verifier().await),

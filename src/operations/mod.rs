@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod billing;
 pub mod blocks;
 pub mod numbers;
+pub mod quotas;
 pub mod renewal;
 pub mod signature;
 pub mod told;

@@ -3,6 +3,8 @@
 //! What must stay true: every change of a number's state in the service comes through [`Numbers::execute`] or, many at a
 //! time, through the same three calls; and a change that was begun runs to its end even when the client hangs up.
 
+pub mod allocate;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -38,6 +40,8 @@ pub enum OnBehalfOf {
 pub enum Ask {
     /// US-NUM-007.
     Reserve,
+    /// Once more the time of a reservation, up to its ceiling.
+    Extend,
     /// US-NUM-008.
     Hold,
     /// US-NUM-009.
@@ -426,6 +430,7 @@ impl FreshIds {
 fn command(ask: &Ask, price: Option<&Price>, ids: &FreshIds) -> Option<Command> {
     Some(match ask {
         Ask::Reserve => Command::Reserve { reservation_id: ids.reservation_id },
+        Ask::Extend => Command::Extend,
         Ask::Hold => Command::Hold,
         Ask::Release => Command::Release,
         Ask::Lease { term, auto_renew, vanity, may_bypass } => Command::Lease {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use numbering_domain::{TenantId, TicketId};
 use tokio::sync::Notify;
 
+use crate::operations::quotas::Quotas;
 use crate::store::commit::Origin;
 use crate::store::inbox::EventKey;
 use crate::store::told::{Suspension, Told};
@@ -41,6 +42,17 @@ pub enum News {
     },
 }
 
+impl News {
+    /// Whom it is about.
+    const fn tenant(&self) -> &TenantId {
+        match self {
+            Self::TenantSuspended { tenant, .. }
+            | Self::TenantReinstated { tenant }
+            | Self::PlanChanged { tenant, .. } => tenant,
+        }
+    }
+}
+
 /// An event that came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncomingEvent {
@@ -54,6 +66,7 @@ pub struct IncomingEvent {
 #[derive(Clone, Debug)]
 pub struct Tidings {
     store: Store,
+    quotas: Quotas,
     default_plan: Arc<str>,
     confirm_above: u32,
     committed: Arc<Notify>,
@@ -62,16 +75,17 @@ pub struct Tidings {
 
 impl Tidings {
     /// A tenant that is new is made on `default_plan`; a cascade above `confirm_above` leases waits for an admin, where that is
-    /// not 0. `committed` is woken for the relay of events, `recalls_due` for the job that walks cascades.
+    /// not 0. What `quotas` has cached of a tenant is forgotten. `committed` is woken for the relay of events, `recalls_due` for the job that walks cascades.
     #[must_use]
     pub fn new(
         store: Store,
+        quotas: Quotas,
         default_plan: &str,
         confirm_above: u32,
         committed: Arc<Notify>,
         recalls_due: Arc<Notify>,
     ) -> Self {
-        Self { store, default_plan: default_plan.into(), confirm_above, committed, recalls_due }
+        Self { store, quotas, default_plan: default_plan.into(), confirm_above, committed, recalls_due }
     }
 
     /// Gives an event that was begun its effect, unless it had it before.
@@ -81,23 +95,25 @@ impl Tidings {
     pub async fn hear(&self, event: &IncomingEvent) -> Result<Told, StoreError> {
         let IncomingEvent { key, news } = event;
         let (store, plan) = (&self.store, &self.default_plan);
-        match news {
+        let told = match news {
             News::TenantSuspended { tenant, ticket } => {
                 let confirm_above = self.confirm_above;
                 let suspension = Suspension { tenant: tenant.clone(), ticket: ticket.clone(), confirm_above };
                 let told = store.suspend_tenant(key, &suspension, plan, &origin(COMPLIANCE, key)).await?;
                 self.recalls_due.notify_one();
-                Ok(told)
+                told
             }
             News::TenantReinstated { tenant } => {
-                store.reinstate_tenant(key, tenant, plan, &origin(COMPLIANCE, key)).await
+                store.reinstate_tenant(key, tenant, plan, &origin(COMPLIANCE, key)).await?
             }
             News::PlanChanged { tenant, plan } => {
                 let told = store.change_plan(key, tenant, plan, &origin(BILLING, key)).await?;
                 self.committed.notify_one();
-                Ok(told)
+                told
             }
-        }
+        };
+        self.quotas.forget(news.tenant()).await;
+        Ok(told)
     }
 }
 

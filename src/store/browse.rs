@@ -45,8 +45,17 @@ pub struct Offered {
     pub operator: Option<OperatorId>,
     /// Whether it may be leased as vanity.
     pub vanity_eligible: bool,
-    /// What the price list says.
+    /// What the price list says now, for the tenant.
     pub price: Price,
+}
+
+/// Who browses.
+#[derive(Clone, Copy, Debug)]
+pub struct Customer<'a> {
+    /// The tenant; an admin may be none.
+    pub tenant: Option<&'a TenantId>,
+    /// The plan whose prices a tenant has that was never seen.
+    pub default_plan: &'a str,
 }
 
 /// A page of the pool.
@@ -68,11 +77,11 @@ const FIRST_STRETCH: i64 = 1_000;
 const LONGER: i64 = 4;
 
 impl Store {
-    /// The numbers that `tenant` may take now, after the key `after`, at most `most`.
+    /// The numbers that a tenant may take now, each with its price for it, after the key `after`, at most `most`.
     pub async fn browse(
         &self,
         filter: &BrowseFilter,
-        tenant: Option<&TenantId>,
+        customer: Customer<'_>,
         never_leasable: &[String],
         after: &str,
         most: usize,
@@ -85,7 +94,9 @@ impl Store {
         let one_more = i64::try_from(most).unwrap_or(i64::MAX).saturating_add(1);
         let mut length = if ranges.leave_some_out() { FIRST_STRETCH } else { one_more };
         while !ranges.classes.is_empty() {
-            let stretch = self.stretch(&ranges, filter, tenant, never_leasable, &after, length).await?;
+            let given_most = one_more.saturating_sub(i64::try_from(browsed.offered.len()).unwrap_or(i64::MAX));
+            let look = Look { after: &after, length, given_most };
+            let stretch = self.stretch(&ranges, filter, customer, never_leasable, look).await?;
             for offered in stretch.offered {
                 if browsed.offered.len() == most {
                     browsed.resume_after = browsed.offered.last().map(|last: &Offered| last.key.clone());
@@ -109,13 +120,13 @@ impl Store {
         &self,
         ranges: &Ranges,
         filter: &BrowseFilter,
-        tenant: Option<&TenantId>,
+        customer: Customer<'_>,
         never_leasable: &[String],
-        after: &str,
-        length: i64,
+        look: Look<'_>,
     ) -> Result<Stretch, StoreError> {
         let operator = filter.operator.as_ref().map(OperatorId::as_str);
-        let tenant = tenant.map(TenantId::as_str);
+        let tenant = customer.tenant.map(TenantId::as_str);
+        let default_plan = tenant.map(|_| customer.default_plan);
         let eligibilities = filter.vanity.map_or(vec![false, true], |eligible| vec![eligible]);
         let expected = self.clock().expected();
         let rows = self
@@ -125,13 +136,15 @@ impl Store {
                     &ranges.classes,
                     &eligibilities,
                     &operator,
-                    &after,
+                    &look.after,
                     &ranges.from,
                     &ranges.before,
                     &tenant,
                     &never_leasable,
-                    &length,
+                    &look.length,
                     &ranges.like,
+                    &look.given_most,
+                    &default_plan,
                     &expected.now,
                     &expected.tolerance_seconds,
                 ],
@@ -149,6 +162,17 @@ impl Store {
     }
 }
 
+/// A part of the pool to look at.
+#[derive(Clone, Copy, Debug)]
+struct Look<'a> {
+    /// Behind this key.
+    after: &'a str,
+    /// So many numbers.
+    length: i64,
+    /// Of which so many are wanted at most.
+    given_most: i64,
+}
+
 /// A part of the pool that was looked at.
 #[derive(Debug, Default)]
 struct Stretch {
@@ -159,15 +183,15 @@ struct Stretch {
 
 /// What the filters mean for the order of identifiers, one entry a class.
 #[derive(Debug, Default)]
-struct Ranges {
-    classes: Vec<&'static str>,
-    from: Vec<String>,
-    before: Vec<String>,
-    like: Vec<Option<String>>,
+pub(super) struct Ranges {
+    pub(super) classes: Vec<&'static str>,
+    pub(super) from: Vec<String>,
+    pub(super) before: Vec<String>,
+    pub(super) like: Vec<Option<String>>,
 }
 
 impl Ranges {
-    fn of(filter: &BrowseFilter) -> Self {
+    pub(super) fn of(filter: &BrowseFilter) -> Self {
         let mut ranges = Self::default();
         for ClassSearch { class, prefix, pattern } in &filter.classes {
             let searched = pattern.as_ref().map_or("", Pattern::prefix);

@@ -2,20 +2,20 @@
 --
 -- $1 classes, and for each $5 and $6 the half-open range of its identifiers and $10 a LIKE pattern or NULL; $2 eligibilities
 -- for vanity; $3 operator or NULL for all; $4 after this identifier; $7 the tenant or NULL; $8 identifiers that are never
--- leased; $9 how many numbers to look at; $11 and $12 the moment that is expected, and by how many seconds PostgreSQL's clock
--- may be off it. Gives of those looked at the ones that match, and the last one of all, marked;
--- `looked_at` says how many there were.
+-- leased; $9 how many numbers to look at, and $11 how many to give; $12 the plan of a tenant that was never seen, or NULL where
+-- none is asked for; $13 and $14 the moment that is expected, and by how many seconds PostgreSQL's clock may be off it. Gives of
+-- those looked at the first that match, with the tenant's price, and the last one of all; `looked_at` says how many there were.
 --
 -- Each branch is one range of one index, so that nothing is read to be left out but what is not offered yet, or barred. It is
 -- bounded and sorted by all of the index's columns: by the identifier alone the primary key would look as good to the planner,
 -- and that has the numbers that are taken too. Time counts at use: what has run out and has not been written down is offered
 -- too; of that there is little at any time.
 WITH moment AS MATERIALIZED (
-    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $11::timestamptz))::float8 <= $12::float8
-                THEN clock_timestamp() ELSE $11 END AS at
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $13::timestamptz))::float8 <= $14::float8
+                THEN clock_timestamp() ELSE $13 END AS at
 ),
 standing AS (
-    SELECT t.operator_allowlist AS allowed FROM numbering.tenants t WHERE t.tenant_id = $7
+    SELECT t.operator_allowlist AS allowed, t.plan FROM numbering.tenants t WHERE t.tenant_id = $7
 ),
 operators AS (
     SELECT o.operator
@@ -93,13 +93,24 @@ looked_at AS MATERIALIZED (
 ),
 stretch AS (
     SELECT count(*) AS looked_at, max(l.identifier) AS last FROM looked_at l
+),
+found AS (
+    SELECT l.identifier FROM looked_at l WHERE l.matches ORDER BY l.identifier LIMIT $11
+),
+given AS (
+    SELECT f.identifier, true AS matches FROM found f
+    UNION ALL
+    SELECT s.last, false FROM stretch s
+    WHERE s.last IS NOT NULL AND NOT EXISTS (SELECT FROM found f WHERE f.identifier = s.last)
 )
 SELECT n.identifier, n.identifier_class, n.shown, n.operator_id, n.vanity_eligible,
        p.amount::text AS list_amount, p.currency AS list_currency, p.per AS list_per,
-       l.matches, stretch.looked_at
-FROM looked_at l
+       g.matches, stretch.looked_at
+FROM given g
 CROSS JOIN stretch
-JOIN numbering.numbers n ON n.identifier = l.identifier
-LEFT JOIN numbering.prices p ON p.identifier_class = n.identifier_class AND p.price_tier = n.price_tier
-WHERE l.matches OR l.identifier = stretch.last
+CROSS JOIN moment
+LEFT JOIN standing ON true
+JOIN numbering.numbers n ON n.identifier = g.identifier
+LEFT JOIN LATERAL numbering.price_for(
+    n.identifier_class, n.price_tier, coalesce(standing.plan, $12::text), n.operator_id, moment.at) p ON g.matches
 ORDER BY n.identifier

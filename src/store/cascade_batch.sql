@@ -9,6 +9,6 @@ CROSS JOIN LATERAL (
     ORDER BY k.identifier
     LIMIT $3
 ) AS claim
-JOIN numbering.number_with_lease n ON n.identifier = claim.identifier
+JOIN numbering.number_with_claim n ON n.identifier = claim.identifier
 WHERE c.cascade_id = $1 AND c.state = 'RUNNING'
 ORDER BY n.identifier

@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use numbering_domain::transition::Step;
 use numbering_domain::{Counter, Event, Lease, LeaseId, Number, State, TenantId, Transition};
 use serde::Serialize;
 use serde_json::Value;
-use tokio_postgres::types::Json;
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json, ToSql};
 use uuid::Uuid;
 
 use super::idempotency::{Answer, Claim};
 use super::leadership::Leadership;
 use super::{Store, StoreError};
+use crate::clock::Expected;
 use crate::events::payload;
 
 /// Who makes a change, for the journal.
@@ -55,6 +58,7 @@ struct InputRow<'a> {
     bars: Vec<BarColumn<'a>>,
     claim_before: Option<Uuid>,
     claim_after: Option<Uuid>,
+    claimed_at: Option<Timestamp>,
     steps: Vec<StepRow<'a>>,
     usage: Vec<UsageRow<'a>>,
     ended: Vec<EndedRow>,
@@ -141,6 +145,7 @@ impl<'a> InputRow<'a> {
             bars: after.bars.iter().map(|bar| BarColumn { tenant: bar.tenant.as_str(), until: bar.until }).collect(),
             claim_before: claim_id(&before.state),
             claim_after: claim_id(&after.state),
+            claimed_at: claimed_at(&after.state),
             steps: steps(transition),
             usage: usage(&transition.usage),
             ended: transition
@@ -223,6 +228,14 @@ fn claim_id(state: &State) -> Option<Uuid> {
     }
 }
 
+/// Since when a reservation or hold is its tenant's.
+fn claimed_at(state: &State) -> Option<Timestamp> {
+    match state {
+        State::Reserved(claim) | State::Held(claim) => Some(claim.since),
+        State::Available | State::Leased(_) | State::Suspended(_) | State::Quarantine(_) => None,
+    }
+}
+
 fn steps(transition: &Transition) -> Vec<StepRow<'_>> {
     transition
         .steps
@@ -257,6 +270,8 @@ fn usage(changes: &BTreeMap<(TenantId, Counter), i32>) -> Vec<UsageRow<'_>> {
         .collect()
 }
 
+/// The statement.
+const COMMIT: &str = include_str!("commit.sql");
 /// How often a statement that PostgreSQL asks to repeat (40001, 40P01) is tried.
 const ATTEMPTS: u32 = 3;
 /// The pause before the second attempt; it grows with each, with jitter.
@@ -294,51 +309,103 @@ impl Store {
         answered: Option<Answered<'_>>,
         role: Option<&Leadership>,
     ) -> Result<Vec<bool>, StoreError> {
-        let (fence, holder, term) =
-            (role.map(|held| held.role), role.map(|held| held.holder), role.map(|held| held.term));
-        let input = Json(transitions.iter().map(InputRow::of).collect::<Vec<_>>());
-        let claim = answered.as_ref().map(|answered| answered.claim);
-        let scope = claim.map(|claim| claim.scope.as_str());
-        let route = claim.map(|claim| claim.route.as_str());
-        let key = claim.map(|claim| claim.key.as_str());
-        let owner = claim.map(|claim| claim.owner);
-        let status = answered.as_ref().map(|answered| i32::from(answered.answer.status));
-        let body = answered.as_ref().map(|answered| answered.answer.body.as_str());
+        let mut parameters = Parameters::of(transitions, origin, answered.as_ref(), role, self.clock().expected());
         let mut attempt = 1;
         let rows = loop {
-            let sql = include_str!("commit.sql");
-            let expected = self.clock().expected();
-            let tried = self
-                .query(
-                    sql,
-                    &[
-                        &input,
-                        &origin.actor,
-                        &origin.request_id,
-                        &scope,
-                        &route,
-                        &key,
-                        &owner,
-                        &status,
-                        &body,
-                        &fence,
-                        &holder,
-                        &term,
-                        &expected.now,
-                        &expected.tolerance_seconds,
-                    ],
-                )
-                .await;
-            match tried {
+            match self.query(COMMIT, &parameters.in_order()).await {
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
                     tokio::time::sleep(jittered(PAUSE * attempt)).await;
                     attempt += 1;
+                    parameters.expected = self.clock().expected();
                 }
                 done => break done?,
             }
         };
-        let moved = rows.iter().map(|row| row.try_get::<_, &str>(0)).collect::<Result<HashSet<_>, _>>()?;
-        Ok(transitions.iter().map(|transition| moved.contains(transition.before.identifier.key())).collect())
+        moved(transitions, &rows)
+    }
+
+    /// Like [`Store::commit`], in a transaction that is under way and is yet to be committed. What PostgreSQL asks to repeat
+    /// is not repeated here: it is the whole transaction that has failed.
+    pub(super) async fn commit_within(
+        &self,
+        transaction: &Transaction<'_>,
+        transitions: &[Transition],
+        origin: &Origin,
+        answered: Option<Answered<'_>>,
+    ) -> Result<Vec<bool>, StoreError> {
+        let parameters = Parameters::of(transitions, origin, answered.as_ref(), None, self.clock().expected());
+        let statement = transaction.prepare_cached(COMMIT).await?;
+        moved(transitions, &transaction.query(&statement, &parameters.in_order()).await?)
+    }
+}
+
+/// Which of the transitions are among those that the statement moved, in order.
+fn moved(transitions: &[Transition], rows: &[Row]) -> Result<Vec<bool>, StoreError> {
+    let moved = rows.iter().map(|row| row.try_get::<_, &str>(0)).collect::<Result<HashSet<_>, _>>()?;
+    Ok(transitions.iter().map(|transition| moved.contains(transition.before.identifier.key())).collect())
+}
+
+/// What the statement is given.
+struct Parameters<'a> {
+    input: Json<Vec<InputRow<'a>>>,
+    actor: &'a str,
+    request_id: &'a str,
+    scope: Option<&'a str>,
+    route: Option<&'a str>,
+    key: Option<&'a str>,
+    owner: Option<Uuid>,
+    status: Option<i32>,
+    body: Option<&'a str>,
+    role: Option<&'a str>,
+    holder: Option<Uuid>,
+    term: Option<i64>,
+    expected: Expected,
+}
+
+impl<'a> Parameters<'a> {
+    fn of(
+        transitions: &'a [Transition],
+        origin: &'a Origin,
+        answered: Option<&Answered<'a>>,
+        role: Option<&'a Leadership>,
+        expected: Expected,
+    ) -> Self {
+        let claim = answered.map(|answered| answered.claim);
+        let answer = answered.map(|answered| answered.answer);
+        Self {
+            input: Json(transitions.iter().map(InputRow::of).collect()),
+            actor: &origin.actor,
+            request_id: &origin.request_id,
+            scope: claim.map(|claim| claim.scope.as_str()),
+            route: claim.map(|claim| claim.route.as_str()),
+            key: claim.map(|claim| claim.key.as_str()),
+            owner: claim.map(|claim| claim.owner),
+            status: answer.map(|answer| i32::from(answer.status)),
+            body: answer.map(|answer| answer.body.as_str()),
+            role: role.map(|held| held.role),
+            holder: role.map(|held| held.holder),
+            term: role.map(|held| held.term),
+            expected,
+        }
+    }
+
+    fn in_order(&self) -> [&(dyn ToSql + Sync); 14] {
+        [
+            &self.input,
+            &self.actor,
+            &self.request_id,
+            &self.scope,
+            &self.route,
+            &self.key,
+            &self.owner,
+            &self.status,
+            &self.body,
+            &self.role,
+            &self.holder,
+            &self.term,
+            &self.expected.now,
+            &self.expected.tolerance_seconds,
+        ]
     }
 }
 

@@ -13,7 +13,7 @@ WITH input AS MATERIALIZED (
         identifier text, expected_version bigint, commit_before timestamptz, standing_tenant text, standing_revision bigint,
         version bigint, state text, tenant_id text, reservation_id uuid, lease_id uuid, deadline timestamptz,
         effective_until timestamptz, ended_by text, bars jsonb,
-        claim_before uuid, claim_after uuid,
+        claim_before uuid, claim_after uuid, claimed_at timestamptz,
         steps jsonb, usage jsonb, ended jsonb, lease jsonb, lease_is_new boolean,
         charge_id text)
 ),
@@ -116,13 +116,13 @@ claims_ended AS (
 ),
 claims_changed AS (
     UPDATE numbering.claims c
-    SET claim_id = m.claim_after, tenant_id = m.tenant_id, state = m.state, deadline = m.deadline
+    SET claim_id = m.claim_after, tenant_id = m.tenant_id, state = m.state, deadline = m.deadline, claimed_at = m.claimed_at
     FROM moved m
     WHERE c.identifier = m.identifier AND c.claim_id = m.claim_before AND m.claim_after IS NOT NULL
 ),
 claims_made AS (
-    INSERT INTO numbering.claims (identifier, claim_id, tenant_id, state, deadline)
-    SELECT m.identifier, m.claim_after, m.tenant_id, m.state, m.deadline
+    INSERT INTO numbering.claims (identifier, claim_id, tenant_id, state, deadline, claimed_at)
+    SELECT m.identifier, m.claim_after, m.tenant_id, m.state, m.deadline, m.claimed_at
     FROM moved m WHERE m.claim_before IS NULL AND m.claim_after IS NOT NULL
 ),
 leases_ended AS (

@@ -14,4 +14,4 @@ CROSS JOIN (
     ORDER BY c.deadline, c.identifier
     LIMIT $1
 ) AS due
-JOIN numbering.number_with_lease n ON n.identifier = due.identifier
+JOIN numbering.number_with_claim n ON n.identifier = due.identifier

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use numbering_domain::{Identifier, StateName};
 use serde_json::Value;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{Store, StoreError};
@@ -45,6 +46,18 @@ pub struct AuditFilter {
     /// Before then.
     pub to: Option<Timestamp>,
 }
+
+/// A stretch of the audit trail.
+#[derive(Clone, Debug)]
+pub struct AuditStretch {
+    /// What matched, newest first.
+    pub entries: Vec<Entry>,
+    /// Where the next stretch goes on; `None` where the trail begins.
+    pub resume_before: Option<i64>,
+}
+
+/// The most entries of the journal that one stretch looks at.
+const LOOKED_AT_MOST: i64 = 20_000;
 
 /// How a number stood at a moment, as the journal has it.
 #[derive(Clone, Debug)]
@@ -111,8 +124,40 @@ impl Store {
                 ],
             )
             .await?;
-        rows.iter().map(|row| entry(row, row.try_get("seq")?, row.try_get("subject")?)).collect()
+        entries(&rows)
     }
+
+    /// The next stretch of the audit trail, newest first, before the place `before`, at most `most`. It looks at so much of the
+    /// journal and no more, so a stretch may have found nothing and not be the last.
+    pub async fn audit_stretch(
+        &self,
+        filter: &AuditFilter,
+        before: Option<i64>,
+        most: i64,
+    ) -> Result<AuditStretch, StoreError> {
+        let before = match before {
+            Some(before) => before,
+            None => self.journal_end().await?.map_or(0, |end| end + 1),
+        };
+        let AuditFilter { subjects, event_type, actor, tenant, from, to } = filter;
+        let (rows, looked_back_to) = if subjects.is_some() {
+            let sql = include_str!("audit_of_subjects.sql");
+            (self.query(sql, &[subjects, event_type, actor, tenant, from, to, &before, &most]).await?, None)
+        } else {
+            let sql = include_str!("audit_stretch.sql");
+            let looked_back_to = Some(before - LOOKED_AT_MOST).filter(|place| *place > 1);
+            let parameters: [&(dyn ToSql + Sync); 8] =
+                [event_type, actor, tenant, from, to, &before, &LOOKED_AT_MOST, &most];
+            (self.query(sql, &parameters).await?, looked_back_to)
+        };
+        let entries = entries(&rows)?;
+        let full = entries.last().map(|last| last.seq).filter(|_| entries.len() as u64 == most.unsigned_abs());
+        Ok(AuditStretch { entries, resume_before: full.or(looked_back_to) })
+    }
+}
+
+fn entries(rows: &[Row]) -> Result<Vec<Entry>, StoreError> {
+    rows.iter().map(|row| entry(row, row.try_get("seq")?, row.try_get("subject")?)).collect()
 }
 
 fn entry(row: &Row, seq: i64, subject: String) -> Result<Entry, StoreError> {

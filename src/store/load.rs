@@ -7,7 +7,7 @@ use tokio_postgres::types::ToSql;
 use super::rows::Reading;
 use super::{Store, StoreError};
 
-/// A number, its tenant and its price as of one moment of the database's clock.
+/// A number, its tenant and the tenant's price as of one moment of the database's clock.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The database's `clock_timestamp()`, as far as the clock vouches for it.
@@ -16,7 +16,7 @@ pub struct Loaded {
     pub number: Option<Number>,
     /// The tenant's standing, where a tenant was asked for and has been seen before.
     pub standing: Option<TenantStanding>,
-    /// What the price list says for the number.
+    /// What the price list says then, for the tenant and the number.
     pub price: Option<Price>,
 }
 
@@ -29,7 +29,10 @@ impl Store {
         vanity: bool,
     ) -> Result<Loaded, StoreError> {
         let tenant = tenant.map(TenantId::as_str);
-        let rows = self.query(include_str!("load.sql"), &[&identifier.key(), &tenant, &vanity]).await?;
+        let expected = self.clock().expected();
+        let parameters: [&(dyn ToSql + Sync); 5] =
+            [&identifier.key(), &tenant, &vanity, &expected.now, &expected.tolerance_seconds];
+        let rows = self.query(include_str!("load.sql"), &parameters).await?;
         let reading = rows.first().map(|row| Reading::new(row, identifier.key()));
         let Some(reading) = reading else {
             return Err(StoreError::Impossible { subject: identifier.key().into(), what: "load gives one row" });

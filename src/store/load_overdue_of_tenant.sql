@@ -7,7 +7,7 @@ WITH moment AS MATERIALIZED (
 SELECT m.at AS now, n.*
 FROM moment m
 CROSS JOIN numbering.claims c
-JOIN numbering.number_with_lease n ON n.identifier = c.identifier
+JOIN numbering.number_with_claim n ON n.identifier = c.identifier
 WHERE c.tenant_id = $1 AND c.deadline <= (SELECT m.at FROM moment m)
 ORDER BY n.identifier
 LIMIT $2

@@ -5,6 +5,7 @@
 //! by which something is decided or shown is PostgreSQL's only as far as [`Store::clock`] vouches for it.
 
 pub mod alerts;
+pub mod allocate;
 pub mod blocks;
 pub mod browse;
 pub mod cascades;
@@ -24,6 +25,7 @@ pub mod load;
 pub mod migrate;
 pub mod operators;
 pub mod outbox;
+pub mod prices;
 pub mod renewals;
 pub mod reports;
 pub(crate) mod rows;
@@ -39,7 +41,7 @@ use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, Recycli
 use jiff::Timestamp;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres::{IsolationLevel, NoTls, Row};
 
 use crate::clock::DatabaseClock;
 use crate::telemetry::StoreUse;
@@ -129,6 +131,9 @@ pub struct StoreSettings {
     /// How long a statement runs.
     pub statement_timeout: Duration,
 }
+
+/// How many times as long as another a transaction may take that only reads, and locks nothing.
+const LONGER_PATIENCE: u32 = 2;
 
 /// The store: a pool of connections, cheap to clone.
 #[derive(Clone, Debug)]
@@ -245,15 +250,32 @@ impl Store {
         &self,
         work: impl AsyncFnOnce(Transaction<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.transaction_at(IsolationLevel::ReadCommitted, self.patience, work).await
+    }
+
+    /// Like [`Store::transaction`], for reading only: all its statements see the same moment, and it may take longer.
+    pub(crate) async fn snapshot<T>(
+        &self,
+        work: impl AsyncFnOnce(Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.transaction_at(IsolationLevel::RepeatableRead, self.patience * LONGER_PATIENCE, work).await
+    }
+
+    async fn transaction_at<T>(
+        &self,
+        level: IsolationLevel,
+        patience: Duration,
+        work: impl AsyncFnOnce(Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let started = Instant::now();
-        let done = tokio::time::timeout(self.patience, async {
+        let done = tokio::time::timeout(patience, async {
             let mut connection = self.lent().await?;
-            let done = work(connection.transaction().await?).await?;
+            let done = work(connection.build_transaction().isolation_level(level).start().await?).await?;
             connection.give_back();
             Ok(done)
         })
         .await
-        .unwrap_or(Err(StoreError::Late(self.patience)));
+        .unwrap_or(Err(StoreError::Late(patience)));
         StoreUse::record(started.elapsed());
         done
     }

@@ -6,7 +6,7 @@ WITH moment AS MATERIALIZED (
 )
 SELECT n.*
 FROM numbering.claims c
-JOIN numbering.number_with_lease n ON n.identifier = c.identifier
+JOIN numbering.number_with_claim n ON n.identifier = c.identifier
 WHERE c.tenant_id = $1 AND c.identifier > $2 AND c.state = ANY ($3) AND c.deadline > (SELECT m.at FROM moment m)
 ORDER BY c.identifier
 LIMIT $4

@@ -84,7 +84,7 @@ pub struct ImportFacts {
     pub keys: Vec<SigningKey>,
     /// Who owns which prefix, such as `+9370`.
     pub prefixes: Vec<(String, OperatorId)>,
-    /// Every class and tier of the price list.
+    /// Every class and tier that a number may have.
     pub price_tiers: Vec<(IdentifierClass, String)>,
 }
 
@@ -204,18 +204,6 @@ impl Store {
         let prefixes = prefixes.iter().map(owned_prefix).collect::<Result<_, _>>()?;
         let keys = keys.iter().map(signing_key).collect::<Result<_, _>>()?;
         Ok(Some(ImportFacts { keys, prefixes, price_tiers: self.price_tiers().await? }))
-    }
-
-    /// Every class and tier of the price list.
-    pub async fn price_tiers(&self) -> Result<Vec<(IdentifierClass, String)>, StoreError> {
-        let rows = self.query(include_str!("price_tiers.sql"), &[]).await?;
-        rows.iter()
-            .map(|row| {
-                let class = IdentifierClass::parse(row.try_get("identifier_class")?)
-                    .ok_or(StoreError::Impossible { subject: "a price".into(), what: "identifier_class" })?;
-                Ok((class, row.try_get("price_tier")?))
-            })
-            .collect()
     }
 }
 

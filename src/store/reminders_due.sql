@@ -20,5 +20,5 @@ due AS MATERIALIZED (
 SELECT moment.at AS now, n.*
 FROM due d
 CROSS JOIN moment
-JOIN numbering.number_with_lease n ON n.identifier = d.identifier AND n.lease_id = d.lease_id
+JOIN numbering.number_with_claim n ON n.identifier = d.identifier AND n.lease_id = d.lease_id
 ORDER BY d.effective_until, d.identifier

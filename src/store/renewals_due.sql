@@ -1,4 +1,4 @@
--- Leases whose renewal may be asked for, those that end first at the front: what a decision is taken on, the listed price,
+-- Leases whose renewal may be asked for, those that end first at the front: what a decision is taken on, the tenant's price,
 -- and what billing was asked before. $1 renewal window in seconds; $2 leases to leave out; $3 and $4 the end and the
 -- identifier of the last one seen, or NULL and ''; $5 the most rows; $6 and $7 the moment that is expected, and by how many
 -- seconds PostgreSQL's clock may be off it.
@@ -28,10 +28,9 @@ SELECT moment.at AS now, n.*,
        t.used_msisdn, t.used_short_code, t.used_alpha, t.used_reservations, t.used_holds
 FROM due d
 CROSS JOIN moment
-JOIN numbering.number_with_lease n ON n.identifier = d.identifier AND n.lease_id = d.lease_id AND n.state = 'LEASED'
+JOIN numbering.number_with_claim n ON n.identifier = d.identifier AND n.lease_id = d.lease_id AND n.state = 'LEASED'
 JOIN numbering.tenants t ON t.tenant_id = n.tenant_id
 LEFT JOIN numbering.renewal_requests r ON r.identifier = d.identifier AND r.lease_id = d.lease_id
-LEFT JOIN numbering.prices p
-    ON p.identifier_class = n.identifier_class
-    AND p.price_tier = CASE WHEN n.vanity THEN 'vanity' ELSE n.price_tier END
+LEFT JOIN LATERAL numbering.price_for(
+    n.identifier_class, CASE WHEN n.vanity THEN 'vanity' ELSE n.price_tier END, t.plan, n.operator_id, moment.at) p ON true
 ORDER BY d.effective_until, d.identifier

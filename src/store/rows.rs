@@ -71,6 +71,7 @@ impl<'a> Reading<'a> {
         Ok(Reservation {
             reservation_id: ReservationId(self.needed("reservation_id")?),
             tenant: self.tenant("tenant_id")?,
+            since: self.needed("claimed_at")?,
             expires_at: self.needed("deadline")?,
         })
     }
@@ -124,7 +125,7 @@ impl<'a> Reading<'a> {
             .collect()
     }
 
-    /// The number, from the columns of `numbering.number_with_lease`.
+    /// The number, from the columns of `numbering.number_with_claim`.
     pub(crate) fn number(&self) -> Result<Number, StoreError> {
         let block: Option<Uuid> = self.get("block_id")?;
         Ok(Number {
@@ -159,20 +160,30 @@ impl<'a> Reading<'a> {
             status: TenantStatus::parse(self.needed("status")?).ok_or_else(|| self.impossible("status"))?,
             revision: self.needed("revision")?,
             operator_allowlist: allowlist,
-            limits: PerCounter {
-                msisdn: self.needed("limit_msisdn")?,
-                short_code: self.needed("limit_short_code")?,
-                alpha: self.needed("limit_alpha")?,
-                reservations: self.needed("limit_reservations")?,
-                holds: self.needed("limit_holds")?,
-            },
-            used: PerCounter {
-                msisdn: self.needed("used_msisdn")?,
-                short_code: self.needed("used_short_code")?,
-                alpha: self.needed("used_alpha")?,
-                reservations: self.needed("used_reservations")?,
-                holds: self.needed("used_holds")?,
-            },
+            limits: self.limits()?,
+            used: self.used()?,
+        })
+    }
+
+    /// The limits in force, from the columns of `numbering.tenants`.
+    pub(crate) fn limits(&self) -> Result<PerCounter<i32>, StoreError> {
+        Ok(PerCounter {
+            msisdn: self.needed("limit_msisdn")?,
+            short_code: self.needed("limit_short_code")?,
+            alpha: self.needed("limit_alpha")?,
+            reservations: self.needed("limit_reservations")?,
+            holds: self.needed("limit_holds")?,
+        })
+    }
+
+    /// What a tenant has, from the columns of `numbering.tenants`.
+    pub(crate) fn used(&self) -> Result<PerCounter<i32>, StoreError> {
+        Ok(PerCounter {
+            msisdn: self.needed("used_msisdn")?,
+            short_code: self.needed("used_short_code")?,
+            alpha: self.needed("used_alpha")?,
+            reservations: self.needed("used_reservations")?,
+            holds: self.needed("used_holds")?,
         })
     }
 }

@@ -14,4 +14,5 @@ SET plan = p.plan,
 FROM numbering.plans p
 LEFT JOIN numbering.tenant_quotas q ON q.tenant_id = $1
 WHERE t.tenant_id = $1 AND p.plan = $2
-RETURNING t.status, t.operator_allowlist
+RETURNING t.status, t.operator_allowlist,
+          t.limit_msisdn, t.limit_short_code, t.limit_alpha, t.limit_reservations, t.limit_holds

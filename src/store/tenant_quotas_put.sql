@@ -9,4 +9,3 @@ SET msisdn = CASE WHEN $7 THEN excluded.msisdn ELSE q.msisdn END,
     reservations = CASE WHEN $10 THEN excluded.reservations ELSE q.reservations END,
     holds = CASE WHEN $11 THEN excluded.holds ELSE q.holds END,
     updated_at = clock_timestamp()
-RETURNING msisdn, short_code, alpha, reservations, holds

@@ -61,18 +61,29 @@ impl Store {
         row.map(|row| Reading::new(&row, tenant.as_str()).standing()).transpose()
     }
 
-    /// Sets plan, status and allowlist; `false` where the plan is unknown. Counts at once: a grant that was decided before
+    /// What a tenant has, what time has ended no longer counted; `None` unless the tenant is at this revision.
+    pub async fn tenant_usage(&self, tenant: &TenantId, revision: i64) -> Result<Option<PerCounter<i32>>, StoreError> {
+        let expected = self.clock().expected();
+        let parameters: [&(dyn ToSql + Sync); 4] =
+            [&tenant.as_str(), &revision, &expected.now, &expected.tolerance_seconds];
+        let row = self.query_opt(include_str!("tenant_usage.sql"), &parameters).await?;
+        row.map(|row| Reading::new(&row, tenant.as_str()).used()).transpose()
+    }
+
+    /// Sets plan, status and allowlist of a tenant, which is made on `default_plan` where it is new; `false` where the plan is
+    /// unknown. Counts at once: a grant that was decided before
     /// does not commit after. A tenant that is put in good standing has its unfinished cascade cancelled.
+    /// Where the limits in force change with the plan, `numbering.quota.changed` tells it.
     pub async fn put_tenant(
         &self,
         tenant: &TenantId,
         settings: &TenantSettings,
+        default_plan: &str,
         origin: &Origin,
     ) -> Result<bool, StoreError> {
         self.transaction(async |transaction| {
             let id = tenant.as_str();
-            transaction.execute(include_str!("tenant_meet.sql"), &[&id, &settings.plan]).await?;
-            transaction.query_opt(include_str!("tenant_lock.sql"), &[&id]).await?;
+            let locked = meet_and_lock(&transaction, tenant, default_plan).await?;
             let sets_allowlist = settings.operator_allowlist.is_some();
             let allowlist: Option<Vec<&str>> = settings
                 .operator_allowlist
@@ -83,7 +94,8 @@ impl Store {
             let Some(row) = transaction.query_opt(include_str!("tenant_put.sql"), &parameters).await? else {
                 return Ok(false);
             };
-            let (status, allowlist): (&str, Option<Vec<&str>>) = (row.try_get(0)?, row.try_get(1)?);
+            let (status, allowlist): (&str, Option<Vec<&str>>) =
+                (row.try_get("status")?, row.try_get("operator_allowlist")?);
             let data = json!({
                 "tenantId": id, "plan": settings.plan, "status": status, "operatorAllowlist": allowlist,
             });
@@ -91,6 +103,9 @@ impl Store {
                 cascades::cancel(&transaction, tenant, origin).await?;
             }
             journal(&transaction, tenant, "numbering.tenant.updated", &data, false, origin).await?;
+            if Reading::new(&locked, id).limits()? != Reading::new(&row, id).limits()? {
+                tell_quotas(&transaction, tenant, &settings.plan, origin).await?;
+            }
             transaction.commit().await?;
             Ok(true)
         })
@@ -114,14 +129,12 @@ impl Store {
             let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![&id];
             parameters.extend(set.iter().map(|quota| quota as &(dyn ToSql + Sync)));
             parameters.extend(named.iter().map(|named| named as &(dyn ToSql + Sync)));
-            let row = transaction.query_one(include_str!("tenant_quotas_put.sql"), &parameters).await?;
-            let own = quotas_told(&row)?;
+            transaction.execute(include_str!("tenant_quotas_put.sql"), &parameters).await?;
             // The limits in force follow, by the same statement that follows a plan.
             let plan: &str = locked.try_get(0)?;
             let unchanged: [&(dyn ToSql + Sync); 5] = [&id, &plan, &None::<&str>, &false, &None::<Vec<&str>>];
             transaction.query_one(include_str!("tenant_put.sql"), &unchanged).await?;
-            let data = json!({ "tenantId": id, "plan": plan, "quotas": own });
-            journal(&transaction, tenant, "numbering.quota.changed", &data, true, origin).await?;
+            tell_quotas(&transaction, tenant, plan, origin).await?;
             transaction.commit().await?;
             Ok(true)
         })
@@ -129,13 +142,33 @@ impl Store {
     }
 }
 
-/// A tenant's own quotas as `numbering.quota.changed` tells them, from a row that has them in the order of the counters.
-pub(super) fn quotas_told(row: &Row) -> Result<Map<String, Value>, StoreError> {
+/// The locked row of a tenant that is met for the first time where it is new.
+pub(super) async fn meet_and_lock(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    default_plan: &str,
+) -> Result<Row, StoreError> {
+    let id = tenant.as_str();
+    transaction.execute(include_str!("tenant_meet.sql"), &[&id, &default_plan]).await?;
+    let locked = transaction.query_opt(include_str!("tenant_lock.sql"), &[&id]).await?;
+    locked.ok_or_else(|| StoreError::Impossible { subject: id.to_owned(), what: "a tenant that was met has a row" })
+}
+
+/// Tells of a locked tenant's plan and own quotas: `numbering.quota.changed`.
+pub(super) async fn tell_quotas(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    plan: &str,
+    origin: &Origin,
+) -> Result<(), StoreError> {
+    let id = tenant.as_str();
+    let row = transaction.query_one(include_str!("tenant_quotas_own.sql"), &[&id]).await?;
     let mut own = Map::new();
     for (index, counter) in Counter::ALL.into_iter().enumerate() {
         own.insert(counter.as_str().to_owned(), row.try_get::<_, Option<i32>>(index)?.into());
     }
-    Ok(own)
+    let data = json!({ "tenantId": id, "plan": plan, "quotas": own });
+    journal(transaction, tenant, "numbering.quota.changed", &data, true, origin).await
 }
 
 /// Journals what was done to a tenant; `published` tells whether it is an event too.

@@ -6,14 +6,13 @@
 use deadpool_postgres::Transaction;
 use numbering_domain::{TenantId, TenantStatus, TicketId};
 use serde_json::json;
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::cascades::{self, CascadeState};
 use super::commit::Origin;
 use super::inbox::{self, EventKey};
-use super::tenants::{journal, quotas_told};
+use super::tenants::{journal, meet_and_lock, tell_quotas};
 use super::{Store, StoreError};
 
 /// What became of an event.
@@ -128,26 +127,12 @@ impl Store {
             if !set(&transaction, tenant, plan, None).await? {
                 return Ok(Told::UnknownPlan);
             }
-            let own = transaction.query_one(include_str!("tenant_quotas_own.sql"), &[&id]).await?;
-            let data = json!({ "tenantId": id, "plan": plan, "quotas": quotas_told(&own)? });
-            journal(&transaction, tenant, "numbering.quota.changed", &data, true, origin).await?;
+            tell_quotas(&transaction, tenant, plan, origin).await?;
             transaction.commit().await?;
             Ok(Told::Now)
         })
         .await
     }
-}
-
-/// The locked row of a tenant that is met for the first time where it is new.
-async fn meet_and_lock(
-    transaction: &Transaction<'_>,
-    tenant: &TenantId,
-    default_plan: &str,
-) -> Result<Row, StoreError> {
-    let id = tenant.as_str();
-    transaction.execute(include_str!("tenant_meet.sql"), &[&id, &default_plan]).await?;
-    let locked = transaction.query_opt(include_str!("tenant_lock.sql"), &[&id]).await?;
-    locked.ok_or_else(|| StoreError::Impossible { subject: id.to_owned(), what: "a tenant that was met has a row" })
 }
 
 /// Sets a locked tenant's plan and, where it is given, its status; `false` where there is no such plan.

@@ -198,11 +198,17 @@ async fn every_search_reads_its_index_and_nothing_else_of_the_pool() {
         SELECT n, 'MSISDN', n, CASE WHEN i % 2 = 0 THEN 'awcc' ELSE 'roshan' END, i % 10 = 0
         FROM (SELECT i, '+93' || 700000000 + i AS n FROM generate_series(0, 29999) AS i) x";
     database.execute(stock, &[]).await.unwrap();
-    database.batch_execute("VACUUM ANALYZE numbering.numbers").await.unwrap();
+    // As many prices as have held in the course of years.
+    let past = "INSERT INTO numbering.price_list
+            (price_id, identifier_class, price_tier, plan, amount, currency, per, valid_from, valid_until)
+        SELECT gen_random_uuid(), 'MSISDN', 'standard', 'starter', 2, 'USD', 'month', at, at + interval '1 hour'
+        FROM generate_series(now() - interval '3000 hours', now() - interval '2 hours', interval '1 hour') AS at";
+    database.execute(past, &[]).await.unwrap();
+    database.batch_execute("VACUUM ANALYZE numbering.numbers, numbering.price_list").await.unwrap();
     let prepare = format!(
         "SET jit = off; SET plan_cache_mode = force_custom_plan;
          PREPARE browse (text[], boolean[], text, text, text[], text[], text, text[], bigint, text[],
-             timestamptz, float8) AS {}",
+             bigint, text, timestamptz, float8) AS {}",
         include_str!("../../src/store/browse.sql")
     );
     database.batch_execute(&prepare).await.unwrap();
@@ -219,11 +225,21 @@ async fn every_search_reads_its_index_and_nothing_else_of_the_pool() {
         let explain = format!(
             "EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE browse ('{{{classes}}}', {eligible}, {operator}, {after}, '{{{from}}}',
              ARRAY['{from}' || chr(127)], 'tenant-a', '{{}}', 51, ARRAY[{like}]::text[],
-             clock_timestamp(), 60)"
+             51, 'starter', clock_timestamp(), 60)"
         );
         let plan: Value = database.query_one(&explain, &[]).await.unwrap().get(0);
+        let mut priced = Vec::new();
+        reads_of("price_list", &plan[0]["Plan"], &mut priced);
+        priced.retain(|node| node["Relation Name"] == "price_list");
+        for node in &priced {
+            let (rows, left_out) = (&node["Actual Rows"], node["Rows Removed by Filter"].as_f64().unwrap_or(0.0));
+            let few = rows.as_f64().unwrap() + left_out <= 2.0;
+            let for_the_page = node["Actual Loops"].as_f64().unwrap() <= 51.0;
+            assert!(node["Node Type"] != "Seq Scan" && few && for_the_page, "{what}: {node:#}");
+        }
+        assert!(!priced.is_empty(), "{what}: the definition of the price is not inlined: {plan:#}");
         let mut read = Vec::new();
-        reads_of_numbers(&plan[0]["Plan"], &mut read);
+        reads_of("numbers", &plan[0]["Plan"], &mut read);
         let read: Vec<_> = read.into_iter().filter(|node| node["Actual Loops"] != 0).collect();
         assert!(read.iter().any(|node| node["Index Name"] == index), "{what}: {read:#?}");
         for node in &read {
@@ -239,12 +255,12 @@ async fn every_search_reads_its_index_and_nothing_else_of_the_pool() {
     app.stop().await;
 }
 
-/// The nodes of a plan that read the table of numbers.
-fn reads_of_numbers<'a>(node: &'a Value, found: &mut Vec<&'a Value>) {
-    if node["Relation Name"] == "numbers" || node["Node Type"] == "Bitmap Index Scan" {
+/// The nodes of a plan that read a table.
+fn reads_of<'a>(table: &str, node: &'a Value, found: &mut Vec<&'a Value>) {
+    if node["Relation Name"] == table || node["Node Type"] == "Bitmap Index Scan" {
         found.push(node);
     }
     for below in node["Plans"].as_array().into_iter().flatten() {
-        reads_of_numbers(below, found);
+        reads_of(table, below, found);
     }
 }

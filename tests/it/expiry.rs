@@ -87,6 +87,56 @@ async fn a_reservation_and_a_hold_are_released_within_two_seconds_and_the_events
 }
 
 #[tokio::test]
+async fn an_extended_reservation_is_let_go_at_its_new_end_and_not_at_the_old_one() {
+    let settings = [("NUMBERING_POLICY__RESERVATION_TTL", "2s"), ("NUMBERING_POLICY__RESERVATION_CEILING", "5s")];
+    let app = TestApp::start_with(&settings).await;
+    let number = app.stock_numbers(1).await.remove(0);
+    let tenant = app.tenant("tenant-a");
+    let reserved = tenant.act(&number, "reserve").await.expect(200);
+    let first = tenant.act(&number, "extend").await.expect(200);
+    let last = tenant.act(&number, "extend").await.expect(200);
+    let ends = [&reserved, &first, &last].map(|answer| moment(&answer["expiresAt"]));
+    let seconds = |more| jiff::SignedDuration::from_secs(more);
+    assert_eq!(ends, [ends[0], ends[0] + seconds(2), ends[0] + seconds(3)], "once more, then what the ceiling leaves");
+    assert_eq!(last["reservationId"], reserved["reservationId"]);
+    let problem = tenant.act(&number, "extend").await.problem(409, "INVALID_STATE");
+    assert_eq!((&problem["reason"], &problem["state"]), (&json!("RESERVATION_CEILING"), &json!("RESERVED")));
+    app.tenant("tenant-b").act(&number, "extend").await.problem(409, "RESERVED_BY_OTHER_TENANT");
+    assert_eq!(tenant.get("/v1/quota").await.expect(200)["quotas"]["RESERVATIONS"]["current"], 1);
+
+    // The sweep, woken by the timer or by itself, leaves it alone past its old ends.
+    app.until_database_time(ends[1] + jiff::SignedDuration::from_millis(500)).await;
+    run(&app.admin(), "release_expired").await;
+    assert_eq!(written_state(&app.superuser().await, &number).await, "RESERVED");
+    is_released_in_time(&app, &number, &last).await;
+    let told: Vec<_> = app.events(4).await.into_iter().map(|received| received.event["data"].clone()).collect();
+    for (told, answer) in told.iter().zip([&reserved, &first, &last]) {
+        assert_eq!(told["kind"], "RESERVE");
+        assert_eq!(moment(&told["expiresAt"]), moment(&answer["expiresAt"]));
+        assert_eq!((&told["reservationId"], &told["version"]), (&reserved["reservationId"], &answer["version"]));
+    }
+    assert_eq!(told[3]["reason"], "TTL_EXPIRED");
+    crate::faults::books::balance(&app).await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn only_a_reservation_is_extended_and_a_hold_keeps_its_beginning() {
+    let app = TestApp::start().await;
+    let numbers = app.stock_numbers(2).await;
+    let tenant = app.tenant("tenant-a");
+    tenant.act(&numbers[0], "extend").await.problem(409, "INVALID_STATE");
+    tenant.act(&numbers[0], "reserve").await.expect(200);
+    tenant.act(&numbers[0], "hold").await.expect(200);
+    tenant.act(&numbers[0], "extend").await.problem(409, "INVALID_STATE");
+    app.tenant("tenant-b").act(&numbers[0], "extend").await.problem(409, "HELD_BY_OTHER_TENANT");
+    tenant.lease(&numbers[0], "1m").await.expect(201);
+    tenant.act(&numbers[0], "extend").await.problem(409, "ALREADY_LEASED");
+    tenant.act("+93799999999", "extend").await.problem(404, "NOT_REGISTERED");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn an_old_notice_does_not_free_a_newer_reservation() {
     let app = TestApp::start_with(&[("NUMBERING_POLICY__RESERVATION_TTL", "15m")]).await;
     let number = app.stock_numbers(1).await.remove(0);

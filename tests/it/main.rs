@@ -6,11 +6,13 @@
 mod support;
 
 mod alerts;
+mod allocate;
 mod browse;
 mod concurrency;
 mod consume;
 mod development;
 mod expiry;
+mod exports;
 mod faults;
 mod idempotency;
 mod import;
@@ -21,7 +23,9 @@ mod lifecycle;
 mod model;
 mod operators;
 mod override_report;
+mod prices;
 mod quotas;
 mod renewal;
 mod security;
 mod validate_lease;
+mod vanity;

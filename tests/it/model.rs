@@ -37,6 +37,7 @@ fn policy() -> Policy {
     let ms = SignedDuration::from_millis;
     Policy {
         reservation_ttl: ms(60),
+        reservation_ceiling: ms(150),
         hold_ttl: ms(100),
         renewal_window: ms(900),
         renewal_retry: ms(60),
@@ -52,6 +53,7 @@ fn policy() -> Policy {
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Reserve,
+    Extend,
     Hold,
     Release,
     Lease { auto_renew: bool, vanity: bool },
@@ -76,6 +78,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let asked = prop_oneof![
         5 => Just(Asked::Reserve),
+        2 => Just(Asked::Extend),
         3 => Just(Asked::Hold),
         1 => Just(Asked::Release),
         6 => any::<(bool, bool)>().prop_map(|(auto_renew, vanity)| Asked::Lease { auto_renew, vanity }),
@@ -229,6 +232,7 @@ impl Model {
 const fn by_authority(asked: Asked) -> bool {
     match asked {
         Asked::Reserve
+        | Asked::Extend
         | Asked::Hold
         | Asked::Release
         | Asked::Lease { .. }
@@ -249,6 +253,7 @@ fn command(number: &Number, asked: Asked, price: numbering_domain::Price) -> Com
     let ticket = TicketId::parse("T-1").unwrap();
     match asked {
         Asked::Reserve => Command::Reserve { reservation_id: ReservationId(Uuid::now_v7()) },
+        Asked::Extend => Command::Extend,
         Asked::Hold => Command::Hold,
         Asked::Release => Command::Release,
         Asked::Lease { auto_renew, vanity } => Command::Lease {

@@ -260,6 +260,42 @@ async fn a_renewal_over_today_s_quota_is_grandfathered_with_a_warning() {
 }
 
 #[tokio::test]
+async fn a_renewal_takes_the_price_of_its_day_and_leaves_the_old_term_s_as_it_was_agreed() {
+    let billing = Billing::start().await;
+    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_WINDOW", "6s")]).await;
+    let (database, number) = (app.superuser().await, app.stock_numbers(1).await.remove(0));
+    let old = lease(&app, "tenant-a", &number, "12s", false).await;
+    // Long before the window opens the price rises for all, and differently for the tenant's plan.
+    app.raise_price("MSISDN", "standard", "99999999").await;
+    app.price("MSISDN", "standard", "31536000", json!({ "plan": "starter", "per": "year" })).await;
+    let renewed = told(&database, &number, "numbering.lease.renewed", 1).await.remove(0);
+    assert_eq!(renewed["price"], json!({ "amount": "31536000", "currency": "USD", "per": "year" }));
+    assert_eq!(billing.charges().await[0]["amount"], "12.00", "a second of a year for each second");
+    let sql = "SELECT price_amount::float8 FROM numbering.lease_history WHERE identifier = $1 ORDER BY effective_from";
+    let terms: Vec<f64> = database.query(sql, &[&number]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(terms, [2.5, 31_536_000.0]);
+    assert_eq!(old["price"]["amount"], "2.50");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_lock_survives_the_renewal_of_its_lease() {
+    let billing = Billing::start().await;
+    let app = start(billing.url(), &[("NUMBERING_POLICY__RENEWAL_WINDOW", "6s")]).await;
+    let (database, number) = (app.superuser().await, app.stock_numbers(1).await.remove(0));
+    let tenant = app.tenant("tenant-a");
+    let old = lease(&app, "tenant-a", &number, "12s", false).await;
+    let path = |lease: &Value| format!("/v1/leases/{}", lease["leaseId"].as_str().unwrap());
+    tenant.patch(&path(&old), &json!({ "locked": true })).await.expect(200);
+    let renewed = told(&database, &number, "numbering.lease.renewed", 1).await.remove(0);
+    assert_ne!(renewed["leaseId"], old["leaseId"]);
+    assert_eq!(tenant.get(&path(&renewed)).await.expect(200)["locked"], true);
+    let refused = tenant.recall(&number, "TENANT_INITIATED", None).await.problem(409, "INVALID_STATE");
+    assert_eq!(refused["reason"], "LEASE_LOCKED");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_crash_leaves_the_words_to_ask_again_in_although_the_price_list_has_changed() {
     let billing = Billing::start().await;
     let line = HeldLine::to(billing.url()).await;
@@ -270,9 +306,7 @@ async fn a_crash_leaves_the_words_to_ask_again_in_although_the_price_list_has_ch
     line.until_answered(1).await;
     // The answer never comes: as if the replica had died with it on the way.
     drop(line);
-    let raised =
-        "UPDATE numbering.prices SET amount = 99 WHERE identifier_class = 'MSISDN' AND price_tier = 'standard'";
-    assert_eq!(database.execute(raised, &[]).await.unwrap(), 1);
+    app.raise_price("MSISDN", "standard", "99").await;
     app.stop_serving().await;
     let replica = app.replica(&settings(billing.url(), &[window])).await;
     let renewed = told(&database, &number, "numbering.lease.renewed", 1).await.remove(0);

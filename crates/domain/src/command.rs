@@ -77,6 +77,8 @@ pub enum Command {
         /// The id of the claim to make.
         reservation_id: ReservationId,
     },
+    /// RESERVED (own) → RESERVED for longer.
+    Extend,
     /// RESERVED (own) → HELD.
     Hold,
     /// RESERVED or HELD (own) → AVAILABLE.

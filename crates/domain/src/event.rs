@@ -72,7 +72,7 @@ impl RenewalFailure {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A tenant reserved the number, or promoted its reservation to a hold.
+    /// A tenant reserved the number, extended its reservation, or promoted it to a hold.
     ReservationHeld {
         /// Which.
         kind: ReservationKind,

@@ -13,6 +13,8 @@ pub struct Reservation {
     pub reservation_id: ReservationId,
     /// Whose claim it is.
     pub tenant: TenantId,
+    /// Since when it is; it may be extended up to the policy's ceiling from there.
+    pub since: Timestamp,
     /// From then on it is a claim no more, whether or not a sweep has come by.
     pub expires_at: Timestamp,
 }

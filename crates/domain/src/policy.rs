@@ -9,6 +9,8 @@ use crate::identifier::IdentifierClass;
 pub struct Policy {
     /// How long a RESERVED claim lasts.
     pub reservation_ttl: SignedDuration,
+    /// How long it may last in all, from its first moment on, however often it is extended.
+    pub reservation_ceiling: SignedDuration,
     /// How long a HELD claim lasts.
     pub hold_ttl: SignedDuration,
     /// How long before `effectiveUntil` a lease may be renewed.
@@ -36,6 +38,7 @@ impl Default for Policy {
         let days = |n: i64| SignedDuration::from_hours(n * HOURS_PER_DAY);
         Self {
             reservation_ttl: SignedDuration::from_mins(15),
+            reservation_ceiling: SignedDuration::from_mins(60),
             hold_ttl: SignedDuration::from_hours(24),
             renewal_window: days(7),
             renewal_retry: days(1),

@@ -119,6 +119,12 @@ pub enum Rejection {
         /// The number's state.
         state: StateName,
     },
+    /// The reservation lasts as long as it ever may.
+    #[error("this reservation cannot be extended any further")]
+    ReservationCeiling {
+        /// The number's state.
+        state: StateName,
+    },
     /// The command does not apply in this state.
     #[error("this cannot be done in the identifier's current state")]
     InvalidState {
@@ -181,7 +187,7 @@ impl Rejection {
             Self::UseRecallForLeases { .. } => "USE_RECALL_FOR_LEASES",
             Self::NotLeased { .. } => "NOT_LEASED",
             Self::NotLeaseHolder { .. } => "NOT_LEASE_HOLDER",
-            Self::LeaseLocked { .. } | Self::InvalidState { .. } => "INVALID_STATE",
+            Self::LeaseLocked { .. } | Self::ReservationCeiling { .. } | Self::InvalidState { .. } => "INVALID_STATE",
             Self::BypassRequired { .. } => "BYPASS_REQUIRED",
             Self::QuotaExceeded { .. } => "QUOTA_EXCEEDED",
             Self::ReservationQuota { .. } => "RESERVATION_QUOTA",
@@ -204,6 +210,7 @@ impl Rejection {
             | Self::NotLeased { state }
             | Self::NotLeaseHolder { state }
             | Self::LeaseLocked { state }
+            | Self::ReservationCeiling { state }
             | Self::InvalidState { state }
             | Self::BypassRequired { state } => Some(*state),
             Self::Forbidden { .. }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::identifier::IdentifierClass;
 use crate::ids::{OperatorId, TenantId};
+use crate::transition::Transition;
 
 /// What is counted against a quota.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -141,5 +142,16 @@ impl TenantStanding {
             (Some(allowed), Some(operator)) => allowed.contains(operator),
             (None, _) | (_, None) => true,
         }
+    }
+
+    /// The standing once `transition` has happened, for a decision about the next of several numbers that are taken together.
+    #[must_use]
+    pub fn after(mut self, transition: &Transition) -> Self {
+        for ((tenant, counter), change) in &transition.usage {
+            if *tenant == self.tenant {
+                *self.used.get_mut(*counter) += change;
+            }
+        }
+        self
     }
 }

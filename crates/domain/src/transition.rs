@@ -92,6 +92,7 @@ pub fn decide(
     let draft = Draft::settled(number, policy, now);
     match command {
         Command::Reserve { reservation_id } => reserve(draft, acting, *reservation_id),
+        Command::Extend => extend(draft, acting),
         Command::Hold => hold(draft, acting),
         Command::Release => release(draft, acting),
         Command::Lease { lease_id, term, auto_renew, vanity, may_bypass, price } => {
@@ -197,7 +198,7 @@ fn reserve(mut draft: Draft<'_>, acting: Acting<'_>, reservation_id: Reservation
     draft.claim_room(tenant, Counter::Reservations)?;
 
     let expires_at = later(draft.now, draft.policy.reservation_ttl);
-    let claim = Reservation { reservation_id, tenant: tenant.tenant.clone(), expires_at };
+    let claim = Reservation { reservation_id, tenant: tenant.tenant.clone(), since: draft.now, expires_at };
     let event = Event::ReservationHeld {
         kind: ReservationKind::Reserve,
         reservation_id,
@@ -208,19 +209,41 @@ fn reserve(mut draft: Draft<'_>, acting: Acting<'_>, reservation_id: Reservation
     Ok(draft.grant_to(tenant))
 }
 
+/// The tenant's own reservation, which it may go on with.
+fn own_reservation(draft: &Draft<'_>, tenant: &TenantStanding) -> Result<Reservation, Rejection> {
+    let state = draft.number.state.name();
+    match &draft.number.state {
+        State::Quarantine(rest) => Err(resting(draft, rest, &tenant.tenant)),
+        State::Reserved(claim) if claim.tenant != tenant.tenant => Err(Rejection::ReservedByOtherTenant { state }),
+        State::Held(claim) if claim.tenant != tenant.tenant => Err(Rejection::HeldByOtherTenant { state }),
+        State::Leased(_) | State::Suspended(_) => Err(Rejection::AlreadyLeased { state }),
+        State::Available | State::Held(_) => Err(Rejection::InvalidState { state }),
+        State::Reserved(claim) => Ok(claim.clone()),
+    }
+}
+
+fn extend(mut draft: Draft<'_>, acting: Acting<'_>) -> Result<Transition, Rejection> {
+    let tenant = may_take(&draft, acting)?;
+    let claim = own_reservation(&draft, tenant)?;
+    let ceiling = later(claim.since, draft.policy.reservation_ceiling);
+    let expires_at = later(claim.expires_at, draft.policy.reservation_ttl).min(ceiling);
+    if expires_at <= claim.expires_at {
+        return Err(Rejection::ReservationCeiling { state: draft.number.state.name() });
+    }
+
+    let event = Event::ReservationHeld {
+        kind: ReservationKind::Reserve,
+        reservation_id: claim.reservation_id,
+        tenant: claim.tenant.clone(),
+        expires_at,
+    };
+    draft.step(event, State::Reserved(Reservation { expires_at, ..claim }));
+    Ok(draft.grant_to(tenant))
+}
+
 fn hold(mut draft: Draft<'_>, acting: Acting<'_>) -> Result<Transition, Rejection> {
     let tenant = may_take(&draft, acting)?;
-    let state = draft.number.state.name();
-    let claim = match &draft.number.state {
-        State::Quarantine(rest) => return Err(resting(&draft, rest, &tenant.tenant)),
-        State::Reserved(claim) if claim.tenant != tenant.tenant => {
-            return Err(Rejection::ReservedByOtherTenant { state });
-        }
-        State::Held(claim) if claim.tenant != tenant.tenant => return Err(Rejection::HeldByOtherTenant { state }),
-        State::Leased(_) | State::Suspended(_) => return Err(Rejection::AlreadyLeased { state }),
-        State::Available | State::Held(_) => return Err(Rejection::InvalidState { state }),
-        State::Reserved(claim) => claim.clone(),
-    };
+    let claim = own_reservation(&draft, tenant)?;
     draft.claim_room(tenant, Counter::Holds)?;
 
     draft.count(&tenant.tenant, Counter::Reservations, -1);

@@ -21,7 +21,7 @@ fn at(milliseconds: i64) -> Timestamp {
 
 fn claim(id: u128, expires_at: Timestamp) -> Reservation {
     let tenant = TenantId::parse("tenant-a").unwrap();
-    Reservation { reservation_id: ReservationId(Uuid::from_u128(id)), tenant, expires_at }
+    Reservation { reservation_id: ReservationId(Uuid::from_u128(id)), tenant, since: at(0), expires_at }
 }
 
 fn number(state: State) -> Number {
@@ -93,7 +93,8 @@ async fn timers_follow_the_claims() {
         (State::Available, reserved(2, 900), Some((2, 900)), None),
         (reserved(1, 900), State::Available, Some((2, 900)), None),
         (reserved(2, 900), reserved(3, 950), Some((3, 950)), None),
-        (reserved(3, 950), State::Available, None, None),
+        (reserved(3, 950), reserved(3, 990), Some((3, 990)), None),
+        (reserved(3, 990), State::Available, None, None),
         (State::Available, State::Available, None, None),
     ] {
         let change = change(before, after);

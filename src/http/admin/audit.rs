@@ -21,7 +21,7 @@ use crate::store::journal::{AuditFilter, Entry};
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct AuditQuery {
-    /// Only about this identifier, block, operator or tenant.
+    /// Only about this identifier, block, operator, tenant or price.
     pub subject: Option<String>,
     /// Only of this type.
     #[serde(rename = "type")]
@@ -48,7 +48,7 @@ pub struct AuditQuery {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditItem {
-    /// A canonical identifier, a block, an operator or a tenant.
+    /// A canonical identifier, a block, an operator, a tenant or a price.
     pub subject: String,
     /// What happened.
     #[serde(flatten)]
@@ -74,6 +74,18 @@ fn subjects(plan: &NumberingPlan, subject: &str) -> Vec<String> {
     std::iter::once(typed).chain(canonical).collect()
 }
 
+/// What the query means.
+pub(in crate::http) fn filter(plan: &NumberingPlan, query: &AuditQuery) -> Result<AuditFilter, ApiError> {
+    Ok(AuditFilter {
+        subjects: query.subject.as_deref().map(|subject| subjects(plan, subject)),
+        event_type: query.event_type.clone(),
+        actor: query.actor.clone(),
+        tenant: query.tenant_id.clone(),
+        from: query.from.as_deref().map(|from| moment("from", from)).transpose()?,
+        to: query.to.as_deref().map(|to| moment("to", to)).transpose()?,
+    })
+}
+
 /// Everything that happened, newest first.
 #[utoipa::path(
     get,
@@ -92,14 +104,7 @@ pub async fn audit(
     let mut bound_to = vec!["", "audit"];
     bound_to.extend(filters.iter().map(String::as_str));
     let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
-    let filter = AuditFilter {
-        subjects: query.subject.as_deref().map(|subject| subjects(&state.plan, subject)),
-        event_type: query.event_type.clone(),
-        actor: query.actor.clone(),
-        tenant: query.tenant_id.clone(),
-        from: query.from.as_deref().map(|from| moment("from", from)).transpose()?,
-        to: query.to.as_deref().map(|to| moment("to", to)).transpose()?,
-    };
+    let filter = filter(&state.plan, &query)?;
     let before = paging.last.as_deref().and_then(|last| last.parse().ok());
     let entries = state.store.audit(&filter, before, paging.rows_to_read()).await?;
     Ok(Json(paging.page(entries, |entry| entry.seq.to_string()).map(AuditItem::from)))

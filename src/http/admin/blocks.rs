@@ -21,6 +21,7 @@ use crate::http::AppState;
 use crate::http::code::Code;
 use crate::http::command::{Command, answer};
 use crate::http::documented::problem_responses;
+use crate::http::exports::neutral;
 use crate::http::extract::{PathValue, QueryParameters};
 use crate::http::guard::{Authorized, NumberingAdmin};
 use crate::http::paging::{DEFAULT_LIMIT, Paging};
@@ -385,29 +386,9 @@ async fn csv_page(store: &Store, block: BlockId, after: Option<i64>) -> Result<(
     Ok((text.into_inner().map(Bytes::from).unwrap_or_default(), more))
 }
 
-/// A cell that no spreadsheet takes for a formula.
-fn neutral(value: String) -> String {
-    if value.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{value}") } else { value }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula() {
-        for (value, cell) in [
-            ("=HYPERLINK(\"x\")", "'=HYPERLINK(\"x\")"),
-            ("+93701234567", "'+93701234567"),
-            ("-1", "'-1"),
-            ("@x", "'@x"),
-            ("\tx", "'\tx"),
-            ("plain", "plain"),
-            ("", ""),
-        ] {
-            assert_eq!(neutral(value.to_owned()), cell);
-        }
-    }
 
     #[test]
     fn csv_is_answered_only_where_it_is_asked_for() {

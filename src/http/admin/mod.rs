@@ -9,6 +9,7 @@ pub mod inventory;
 pub mod jobs;
 pub mod lifecycle;
 pub mod operators;
+pub mod prices;
 pub mod reports;
 pub mod tenants;
 mod upload;
@@ -34,6 +35,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(operators::read_operator, operators::put_operator))
         .routes(routes!(operators::add_key))
         .routes(routes!(operators::revoke_key))
+        .routes(routes!(prices::list_prices, prices::add_price))
+        .routes(routes!(prices::end_price))
         .routes(routes!(inventory::add_inventory))
         .routes(routes!(jobs::list_jobs))
         .routes(routes!(jobs::run_job))

@@ -12,6 +12,7 @@ use crate::http::extract::{JsonBody, PathValue};
 use crate::http::guard::{Authorized, NumberingAdmin};
 use crate::http::problem::{ApiError, Invalid};
 use crate::http::quota::{QuotasBody, TenantQuotasBody};
+use crate::operations::quotas::TenantQuotas;
 use crate::store::tenants::{QuotaChanges, TenantSettings};
 
 /// A tenant as an admin sees it.
@@ -31,15 +32,15 @@ pub struct TenantBody {
     pub quotas: QuotasBody,
 }
 
-impl From<&TenantStanding> for TenantBody {
-    fn from(standing: &TenantStanding) -> Self {
+impl From<TenantStanding> for TenantBody {
+    fn from(standing: TenantStanding) -> Self {
         let allowlist = standing.operator_allowlist.as_ref();
         Self {
             tenant_id: standing.tenant.to_string(),
             plan: standing.plan.clone(),
             status: standing.status.as_str().to_owned(),
             operator_allowlist: allowlist.map(|list| list.iter().map(OperatorId::to_string).collect()),
-            quotas: QuotasBody::from(standing),
+            quotas: QuotasBody::from(&TenantQuotas::from(standing)),
         }
     }
 }
@@ -134,9 +135,12 @@ pub async fn put_tenant(
     body: JsonBody<TenantRequest>,
 ) -> Result<Json<TenantBody>, ApiError> {
     let tenant = tenant_id(&tenant)?;
-    if !state.store.put_tenant(&tenant, &body.value.settings()?, &command.origin()).await? {
+    let (settings, default_plan) = (body.value.settings()?, &state.config.policy.default_plan);
+    if !state.store.put_tenant(&tenant, &settings, default_plan, &command.origin()).await? {
         return Err(invalid("/plan", "there is no such plan"));
     }
+    state.committed.notify_one();
+    state.quotas.forget(&tenant).await;
     tenant_body(&state, &tenant).await.map(Json)
 }
 
@@ -199,12 +203,13 @@ pub async fn put_quotas(
         return Err(ApiError::not_found("there is no tenant of that name"));
     }
     state.committed.notify_one();
+    state.quotas.forget(&tenant).await;
     let standing = state.store.tenant(&tenant).await?.ok_or_else(|| ApiError::not_found("there is no such tenant"))?;
-    Ok(Json(TenantQuotasBody::from(&standing)))
+    Ok(Json(TenantQuotas::from(standing).into()))
 }
 
 async fn tenant_body(state: &AppState, tenant: &TenantId) -> Result<TenantBody, ApiError> {
     let standing = state.store.tenant(tenant).await?;
     let standing = standing.ok_or_else(|| ApiError::not_found("there is no tenant of that name"))?;
-    Ok(TenantBody::from(&standing))
+    Ok(TenantBody::from(standing))
 }

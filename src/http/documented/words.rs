@@ -11,6 +11,7 @@ use utoipa::openapi::schema::{ArrayItems, Object, Schema, SchemaType, Type};
 use utoipa::openapi::{Components, RefOr};
 
 use crate::http::admin::alerts::ALERT_STATES;
+use crate::http::admin::prices::PER;
 use crate::operations::signature::SignatureAlgorithm;
 use crate::store::alerts::Severity;
 use crate::store::cascades::CascadeState;
@@ -24,6 +25,9 @@ const PREFIX: &str = "^[+][0-9]{1,15}$";
 const TERM: &str = "^[1-9][0-9]{0,4}[smhdy]$";
 const CURSOR: &str = "^[A-Za-z0-9_-]{22,512}$";
 const AMOUNT: &str = "^[0-9]+[.][0-9]{2,4}$";
+/// An amount to be listed, and the name of a tier.
+const NEW_AMOUNT: &str = "^[0-9]{1,8}([.][0-9]{1,4})?$";
+const NEW_TIER: &str = "^[a-z0-9_-]{1,32}$";
 const CURRENCY: &str = "^[A-Z]{3}$";
 const SHA_256: &str = "^[0-9a-f]{64}$";
 
@@ -47,6 +51,9 @@ fn of_member(schema: &str, name: &str) -> Option<Meaning> {
         (_, "fileSha256") => Meaning::Shape(SHA_256),
         (_, "nextPage") => Meaning::Shape(CURSOR),
         (_, "algorithm") => Meaning::OneOf(SignatureAlgorithm::ALL.map(SignatureAlgorithm::as_str).to_vec()),
+        ("AddPrice", "amount") => Meaning::Shape(NEW_AMOUNT),
+        ("AddPrice", "priceTier") => Meaning::Shape(NEW_TIER),
+        (_, "per") => Meaning::OneOf(PER.to_vec()),
         (_, "amount") => Meaning::Shape(AMOUNT),
         (_, "currency") => Meaning::Shape(CURRENCY),
         ("NumberBody" | "LeaseBody" | "OfferedBody" | "OverriddenBody" | "StandingAt", "identifier") => {
@@ -81,7 +88,7 @@ fn of_parameter(path: &str, place: &ParameterIn, name: &str) -> Option<Meaning> 
         (ParameterIn::Query, "identifierClass") => {
             Meaning::OneOf(IdentifierClass::ALL.map(IdentifierClass::as_str).to_vec())
         }
-        (ParameterIn::Query, "state") if path == "/v1/numbers" => {
+        (ParameterIn::Query, "state") if ["/v1/numbers", "/v1/exports/numbers"].contains(&path) => {
             use StateName::{Held, Leased, Reserved, Suspended};
             Meaning::OneOf([Reserved, Held, Leased, Suspended].map(StateName::as_str).to_vec())
         }

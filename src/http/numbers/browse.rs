@@ -16,7 +16,7 @@ use crate::http::paging::{DEFAULT_LIMIT, Paging};
 use crate::http::problem::ApiError;
 use crate::http::rate::Browsing;
 use crate::http::shapes::{Page, PriceBody};
-use crate::store::browse::{BrowseFilter, ClassSearch, Offered};
+use crate::store::browse::{BrowseFilter, ClassSearch, Customer, Offered};
 
 /// The longest prefix, in characters: the longest identifier.
 const PREFIX_MOST_CHARS: usize = 16;
@@ -62,7 +62,7 @@ pub struct OfferedBody {
     pub operator_id: Option<String>,
     /// Whether it may be leased as vanity.
     pub vanity_eligible: bool,
-    /// What one unit of time costs.
+    /// What one unit of time costs the caller's tenant now; an admin without one is shown the price for all plans.
     pub price: PriceBody,
 }
 
@@ -111,7 +111,8 @@ pub async fn browse(
     let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
     let after = paging.last.as_deref().unwrap_or_default();
     let never: Vec<String> = state.plan.never_leasable.iter().cloned().collect();
-    let browsed = state.store.browse(&filter, tenant, &never, after, paging.limit()).await?;
+    let customer = Customer { tenant, default_plan: &state.config.policy.default_plan };
+    let browsed = state.store.browse(&filter, customer, &never, after, paging.limit()).await?;
     let page = paging.page_until(browsed.offered, browsed.resume_after.as_deref()).map(OfferedBody::from);
     Ok((browsing.headers, Json(page)))
 }
@@ -164,7 +165,7 @@ fn search(class: IdentifierClass, prefix: Option<&str>, pattern: Option<&str>) -
 }
 
 /// The prefix as canonical keys of this class begin.
-fn canonical_prefix(class: IdentifierClass, prefix: &str) -> Option<String> {
+pub(super) fn canonical_prefix(class: IdentifierClass, prefix: &str) -> Option<String> {
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let fits = prefix.len() <= PREFIX_MOST_CHARS;
     match class {

@@ -1,12 +1,14 @@
 //! The tenant's side of the inventory: one file an endpoint, or a family of them.
 
 pub mod browse;
+pub mod extend;
 pub mod hold;
 pub mod lease;
 pub mod read;
 pub mod recall;
 pub mod release;
 pub mod reserve;
+pub mod reserve_many;
 
 use axum::http::StatusCode;
 use numbering_domain::Transition;
@@ -27,6 +29,8 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(read::own_numbers))
         .routes(routes!(read::read_number))
         .routes(routes!(reserve::reserve))
+        .routes(routes!(reserve_many::reserve_many))
+        .routes(routes!(extend::extend))
         .routes(routes!(hold::hold))
         .routes(routes!(release::release))
         .routes(routes!(lease::lease))

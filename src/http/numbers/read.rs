@@ -14,7 +14,8 @@ use crate::http::paging::{DEFAULT_LIMIT, Paging};
 use crate::http::problem::ApiError;
 use crate::http::shapes::{NumberBody, Page};
 
-/// One number. Who holds it is shown to the holder and to admins.
+/// One number. Who holds it is shown to the holder and to admins. Paths are told apart by case: the sender ID `Reserve` is read at
+/// `/v1/numbers/Reserve`, beside the operation `/v1/numbers/reserve`.
 #[utoipa::path(
     get,
     path = "/v1/numbers/{identifier}",
@@ -48,6 +49,17 @@ pub struct OwnNumbersQuery {
 
 const CLAIMED: [StateName; 4] = [StateName::Reserved, StateName::Held, StateName::Leased, StateName::Suspended];
 
+/// The states of a tenant's own numbers, or the one that is wanted.
+pub(in crate::http) fn claimed_states(wanted: Option<&str>) -> Result<Vec<&'static str>, ApiError> {
+    let names = CLAIMED.into_iter().map(StateName::as_str);
+    let states: Vec<_> = names.filter(|name| wanted.is_none_or(|wanted| wanted == *name)).collect();
+    if states.is_empty() {
+        let detail = "state must be one of RESERVED, HELD, LEASED, SUSPENDED";
+        return Err(ApiError::malformed(detail).with("parameter", "state"));
+    }
+    Ok(states)
+}
+
 problem_responses! {
     /// Refusals of a list.
     OwnNumbersProblems = [InvalidCursor];
@@ -67,15 +79,8 @@ pub async fn own_numbers(
     QueryParameters(query): QueryParameters<OwnNumbersQuery>,
 ) -> Result<Json<Page<NumberBody>>, ApiError> {
     let tenant = authorized.caller.tenant.clone().ok_or(Rejection::TenantRequired)?;
-    let wanted = query.state.as_deref();
-    let states: Vec<&str> =
-        CLAIMED.into_iter().map(StateName::as_str).filter(|name| wanted.is_none_or(|wanted| wanted == *name)).collect();
-    if states.is_empty() {
-        return Err(
-            ApiError::malformed("state must be one of RESERVED, HELD, LEASED, SUSPENDED").with("parameter", "state")
-        );
-    }
-    let bound_to = [tenant.as_str(), "numbers", wanted.unwrap_or_default()];
+    let states = claimed_states(query.state.as_deref())?;
+    let bound_to = [tenant.as_str(), "numbers", query.state.as_deref().unwrap_or_default()];
     let paging = Paging::of(&state.cursors, &bound_to, query.page.as_deref(), query.limit, DEFAULT_LIMIT)?;
     let after = paging.last.as_deref().unwrap_or_default();
     let numbers = state.store.numbers_of_tenant(&tenant, &states, after, paging.rows_to_read()).await?;

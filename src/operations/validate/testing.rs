@@ -110,7 +110,8 @@ async fn replica(
     metrics: &Arc<Metrics>,
     stop: &CancellationToken,
 ) -> (Cache, Arc<Validation>) {
-    let settings = config::Cache { snapshot_ttl: Period::from_secs(60), local_numbers: 10_000 };
+    let settings =
+        config::Cache { snapshot_ttl: Period::from_secs(60), local_numbers: 10_000, quota_ttl: Period::from_mins(5) };
     let cache = Cache::new(&redis_settings(redis), &settings, metrics).unwrap();
     let plan = numbering_domain::NumberingPlan {
         country_code: "93".into(),

@@ -97,7 +97,7 @@ const RULES: [Rule; 12] = [
             WHERE j.was_of <> j.tenant_id
                OR (j.was, j.state) NOT IN (
                    ('AVAILABLE', 'RESERVED'), ('AVAILABLE', 'LEASED'),
-                   ('RESERVED', 'HELD'), ('RESERVED', 'LEASED'), ('RESERVED', 'AVAILABLE'),
+                   ('RESERVED', 'RESERVED'), ('RESERVED', 'HELD'), ('RESERVED', 'LEASED'), ('RESERVED', 'AVAILABLE'),
                    ('HELD', 'LEASED'), ('HELD', 'AVAILABLE'),
                    ('LEASED', 'LEASED'), ('SUSPENDED', 'SUSPENDED'),
                    ('LEASED', 'SUSPENDED'), ('LEASED', 'RECALLED'), ('LEASED', 'QUARANTINE'),

@@ -3,6 +3,7 @@
 //!
 //! Each test breaks servers of its own: nothing here disturbs the tests beside it.
 
+mod allocation;
 pub(crate) mod books;
 mod clock;
 mod incoming;

@@ -265,3 +265,53 @@ async fn a_recall_while_redis_stands_still_is_heard_of_when_it_goes_on_with_what
     stage.app.stop().await;
     stage.redis.stop().await;
 }
+
+impl Stage {
+    /// What is shown of the tenant's reservations: the quota, and how many there are.
+    async fn reservations(&self) -> (i64, i64) {
+        let shown = in_time(self.app.tenant("tenant-a").get("/v1/quota")).await.expect(200);
+        let of = |member: &str| shown["quotas"]["RESERVATIONS"][member].as_i64().unwrap();
+        (of("quota"), of("current"))
+    }
+
+    /// What is shown follows each change of the quota and of its use.
+    async fn quotas_are_right(&mut self, quota: i64) {
+        let admin = self.app.admin();
+        let number = self.number();
+        let path = "/v1/admin/numbering/tenants/tenant-a/quotas";
+        in_time(admin.put(path, &json!({ "RESERVATIONS": 1 }))).await.expect(200);
+        assert_eq!(self.reservations().await, (1, 0));
+        self.act(&number, "reserve").await.expect(200);
+        assert_eq!(self.reservations().await, (1, 1));
+        let refused = self.number();
+        self.act(&refused, "reserve").await.problem(403, "RESERVATION_QUOTA");
+        in_time(admin.put(path, &json!({ "RESERVATIONS": quota }))).await.expect(200);
+        assert_eq!(self.reservations().await, (quota, 1));
+        self.act(&number, "release").await.expect(200);
+        assert_eq!(self.reservations().await, (quota, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_tenant_may_have_and_has_is_shown_right_whatever_redis_does() {
+    let mut stage = Stage::set().await;
+    stage.quotas_are_right(5).await;
+    let mut redis = stage.connect().await;
+    redis::cmd("SELECT").arg(1).query_async::<()>(&mut redis).await.unwrap();
+    let kept: String = redis::cmd("GET").arg("num:quota:tenant-a").query_async(&mut redis).await.unwrap();
+    stage.redis.freeze();
+    stage.quotas_are_right(6).await;
+    // Redis goes on with limits that are no longer true, as if it had never heard that they were to be removed.
+    stage.redis.thaw();
+    stage.until_connected().await;
+    redis::cmd("SET").arg("num:quota:tenant-a").arg(kept).query_async::<()>(&mut redis).await.unwrap();
+    assert_eq!(stage.reservations().await, (6, 0));
+    stage.quotas_are_right(7).await;
+    stage.redis.kill().await;
+    stage.quotas_are_right(8).await;
+    stage.redis.start().await.unwrap();
+    stage.until_connected().await;
+    stage.quotas_are_right(9).await;
+    stage.app.stop().await;
+    stage.redis.stop().await;
+}

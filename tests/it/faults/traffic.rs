@@ -23,6 +23,7 @@ const SHARED: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
     Reserve,
+    Extend,
     Hold,
     Lease,
     Release,
@@ -33,8 +34,9 @@ pub(crate) enum Act {
 }
 
 impl Act {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Reserve,
+        Self::Extend,
         Self::Hold,
         Self::Lease,
         Self::Release,
@@ -47,7 +49,7 @@ impl Act {
     /// The event of its effect.
     pub(crate) const fn event(self) -> &'static str {
         match self {
-            Self::Reserve | Self::Hold => "numbering.reservation.held",
+            Self::Reserve | Self::Extend | Self::Hold => "numbering.reservation.held",
             Self::Release => "numbering.reservation.released",
             Self::Lease => "numbering.lease.created",
             Self::Recall => "numbering.lease.recalled",
@@ -59,7 +61,7 @@ impl Act {
 
     const fn is_an_admin_s(self) -> bool {
         match self {
-            Self::Reserve | Self::Hold | Self::Lease | Self::Release => false,
+            Self::Reserve | Self::Extend | Self::Hold | Self::Lease | Self::Release => false,
             Self::Recall | Self::Suspend | Self::Reinstate | Self::Override => true,
         }
     }
@@ -67,6 +69,7 @@ impl Act {
     fn path(self, number: &str) -> String {
         match self {
             Self::Reserve => format!("/v1/numbers/{number}/reserve"),
+            Self::Extend => format!("/v1/numbers/{number}/extend"),
             Self::Hold => format!("/v1/numbers/{number}/hold"),
             Self::Lease => format!("/v1/numbers/{number}/lease"),
             Self::Release => format!("/v1/numbers/{number}/release"),
@@ -79,7 +82,7 @@ impl Act {
 
     fn body(self, term: &str) -> Value {
         match self {
-            Self::Reserve | Self::Hold | Self::Release | Self::Suspend | Self::Reinstate => json!({}),
+            Self::Reserve | Self::Extend | Self::Hold | Self::Release | Self::Suspend | Self::Reinstate => json!({}),
             Self::Lease => json!({ "term": term }),
             Self::Recall => json!({ "reason": "ABUSE", "ticketId": "T-1" }),
             Self::Override => json!({ "justification": "by mistake" }),
@@ -88,9 +91,10 @@ impl Act {
 }
 
 /// What a client takes its commands from: what leads to a lease more often than what ends it.
-const DECK: [Act; 11] = [
+const DECK: [Act; 12] = [
     Act::Reserve,
     Act::Reserve,
+    Act::Extend,
     Act::Hold,
     Act::Hold,
     Act::Lease,

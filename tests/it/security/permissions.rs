@@ -43,6 +43,8 @@ GET    /v1/numbers/available                                   AVAILABLE   200  
 GET    /v1/numbers                                             HELD        200      ok      ok      ok                         tie     tie    no          no         no
 GET    /v1/numbers/{identifier}                                LEASED      200      ok      ok      ok                         ok      ok     no          no         no
 POST   /v1/numbers/{identifier}/reserve                        AVAILABLE   200      no      ok      ok                         tie     no     no          no         no
+POST   /v1/numbers/reserve                                     AVAILABLE   200      no      ok      ok                         tie     no     no          no         no
+POST   /v1/numbers/{identifier}/extend                         RESERVED    200      no      ok      RESERVED_BY_OTHER_TENANT   tie     no     no          no         no
 POST   /v1/numbers/{identifier}/hold                           RESERVED    200      no      ok      RESERVED_BY_OTHER_TENANT   tie     no     no          no         no
 POST   /v1/numbers/{identifier}/release                        HELD        200      no      ok      HELD_BY_OTHER_TENANT       tie     no     no          no         no
 POST   /v1/numbers/{identifier}/lease                          HELD        201      no      ok      HELD_BY_OTHER_TENANT       tie     ok     no          no         no
@@ -51,6 +53,9 @@ GET    /v1/leases                                              LEASED      200  
 GET    /v1/leases/{leaseId}                                    LEASED      200      ok      ok      NOT_FOUND                  NOT_FOUND  ok  no          no         no
 PATCH  /v1/leases/{leaseId}                                    LEASED      200      no      ok      NOT_FOUND                  NOT_FOUND  ok  no          no         no
 GET    /v1/quota                                               AVAILABLE   200      ok      ok      ok                         tie     no     no          no         no
+GET    /v1/exports/numbers                                     HELD        200      ok      ok      ok                         tie     tie    no          no         no
+GET    /v1/exports/leases                                      LEASED      200      ok      ok      ok                         tie     ok     no          no         no
+GET    /v1/admin/numbering/exports/audit                       LEASED      200      no      no      no                         no      ok     ok          no         no
 POST   /v1/admin/numbers/{identifier}/suspend                  LEASED      200      no      no      no                         no      ok     no          no         no
 POST   /v1/admin/numbers/{identifier}/reinstate                SUSPENDED   200      no      no      no                         no      ok     no          no         no
 POST   /v1/admin/numbers/{identifier}/quarantine/release       QUARANTINE  200      no      no      no                         no      ok     no          no         no
@@ -65,6 +70,9 @@ GET    /v1/admin/numbering/operators/{operatorId}              AVAILABLE   200  
 PUT    /v1/admin/numbering/operators/{operatorId}              AVAILABLE   200      no      no      no                         no      ok     no          no         no
 POST   /v1/admin/numbering/operators/{operatorId}/keys         AVAILABLE   201      no      no      no                         no      ok     no          no         no
 DELETE /v1/admin/numbering/operators/{operatorId}/keys/{keyId} AVAILABLE   204      no      no      no                         no      ok     no          no         no
+GET    /v1/admin/numbering/prices                              AVAILABLE   200      no      no      no                         no      ok     no          no         no
+POST   /v1/admin/numbering/prices                              AVAILABLE   201      no      no      no                         no      ok     no          no         no
+DELETE /v1/admin/numbering/prices/{priceId}                    AVAILABLE   204      no      no      no                         no      ok     no          no         no
 GET    /v1/admin/numbering/cascades                            AVAILABLE   200      no      no      no                         no      ok     no          no         no
 POST   /v1/admin/numbering/cascades/{cascadeId}/confirm        AVAILABLE   200      no      no      no                         no      ok     no          no         no
 POST   /v1/admin/numbering/inventory                           AVAILABLE   200      no      no      no                         no      ok     no          no         no

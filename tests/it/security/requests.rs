@@ -30,6 +30,8 @@ pub(super) struct World {
     block_id: String,
     /// One that waits to be confirmed.
     cascade_id: String,
+    /// One that may be ended.
+    price_id: String,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +62,13 @@ impl World {
             app.admin().put(&format!("/v1/admin/numbering/tenants/{tenant}"), &plan).await.expect(200);
         }
         let cascade_id = app.cascade_that_waits("tenant-of-cascade").await;
-        Self { address: format!("http://{}", app.http), http: Client::new(), signer, block_id, cascade_id }
+        let price = json!({
+            "identifierClass": "ALPHA", "priceTier": "gold", "plan": "business", "amount": "19", "currency": "USD",
+            "per": "month",
+        });
+        let price = app.admin().post("/v1/admin/numbering/prices", &price).await.expect(201);
+        let price_id = price["priceId"].as_str().unwrap().to_owned();
+        Self { address: format!("http://{}", app.http), http: Client::new(), signer, block_id, cascade_id, price_id }
     }
 
     /// A good request of this operation, by this role. Whoever adds an operation says here what that is.
@@ -72,11 +80,12 @@ impl World {
             .replace("{operatorId}", OPERATOR)
             .replace("{keyId}", KEY)
             .replace("{cascadeId}", &self.cascade_id)
+            .replace("{priceId}", &self.price_id)
             .replace("{job}", "end_quarantine")
             .replace("{blockId}", &self.block_id);
         let (path, payload) = match row.operation().as_str() {
             "GET /v1/numbers/available" => (format!("{path}?identifierClass=MSISDN&limit=5"), Payload::Nothing),
-            "GET /v1/admin/numbering/alerts" | "GET /v1/admin/numbering/audit" => {
+            "GET /v1/admin/numbering/alerts" | "GET /v1/admin/numbering/audit" | "GET /v1/admin/numbering/prices" => {
                 (format!("{path}?limit=5"), Payload::Nothing)
             }
             "GET /v1/admin/numbering/tenants/{tenantId}" => (path.replace("{tenantId}", "tenant-a"), Payload::Nothing),
@@ -92,10 +101,19 @@ impl World {
             "POST /v1/admin/numbering/operators/{operatorId}/keys" => {
                 (path, Payload::Json(json!({ "keyId": KEY, "publicKey": self.signer.public_pem() })))
             }
+            "POST /v1/admin/numbering/prices" => (
+                path,
+                Payload::Json(json!({
+                    "identifierClass": "ALPHA", "priceTier": "matrix", "amount": "1", "currency": "USD", "per": "year",
+                })),
+            ),
             "POST /v1/admin/numbering/inventory" => {
                 (path, Payload::Json(json!({ "items": [{ "identifier": "7777" }] })))
             }
             "POST /v1/admin/numbering/blocks/import" => (path, Payload::Import),
+            "POST /v1/numbers/reserve" => {
+                (path, Payload::Json(json!({ "identifierClass": "MSISDN", "count": 1, "prefix": "+9379" })))
+            }
             "POST /v1/numbers/{identifier}/lease" => {
                 let tenant = role.tenant.unwrap_or("tenant-a");
                 (path, Payload::Json(json!({ "tenantId": tenant, "term": "1m", "autoRenew": false })))
@@ -108,17 +126,22 @@ impl World {
             "GET /v1/numbers"
             | "GET /v1/numbers/{identifier}"
             | "POST /v1/numbers/{identifier}/reserve"
+            | "POST /v1/numbers/{identifier}/extend"
             | "POST /v1/numbers/{identifier}/hold"
             | "POST /v1/numbers/{identifier}/release"
             | "GET /v1/leases"
             | "GET /v1/leases/{leaseId}"
             | "GET /v1/quota"
+            | "GET /v1/exports/numbers"
+            | "GET /v1/exports/leases"
+            | "GET /v1/admin/numbering/exports/audit"
             | "POST /v1/admin/numbers/{identifier}/suspend"
             | "POST /v1/admin/numbers/{identifier}/reinstate"
             | "GET /v1/admin/numbers/{identifier}/history"
             | "GET /v1/admin/numbering/reports/quarantine-overrides"
             | "GET /v1/admin/numbering/operators/{operatorId}"
             | "DELETE /v1/admin/numbering/operators/{operatorId}/keys/{keyId}"
+            | "DELETE /v1/admin/numbering/prices/{priceId}"
             | "GET /v1/admin/numbering/cascades"
             | "POST /v1/admin/numbering/cascades/{cascadeId}/confirm"
             | "GET /v1/admin/numbering/jobs"

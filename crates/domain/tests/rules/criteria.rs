@@ -61,6 +61,34 @@ fn a_reservation_lasts_15_minutes_and_a_hold_24_hours() {
 }
 
 #[test]
+fn a_reservation_is_extended_by_15_minutes_from_its_end_and_lasts_an_hour_at_most() {
+    let a = standing("tenant-a");
+    let mut reserved = by(&a, &msisdn(State::Available), &reserve(), now()).unwrap().after;
+    for (at, until) in [(10, 30), (10, 45), (44, 60)] {
+        let extended = by(&a, &reserved, &Command::Extend, now() + minutes(at)).unwrap();
+        assert!(extended.usage.is_empty());
+        assert_eq!(extended.commit_before, reserved.state.deadline());
+        reserved = extended.after;
+        assert_eq!(reserved.state.deadline(), Some(now() + minutes(until)));
+    }
+    let refused = Err(Rejection::ReservationCeiling { state: StateName::Reserved });
+    assert_eq!(by(&a, &reserved, &Command::Extend, now() + minutes(59)), refused);
+    // An old notice frees nothing before the new end.
+    let expire = Command::ExpireReservation { reservation_id: reservation_id(99) };
+    let early = decide(&reserved, Acting::Authority, &expire, &Policy::default(), now() + minutes(60) - TICK);
+    assert_eq!(early, Err(Rejection::InvalidState { state: StateName::Reserved }));
+    assert!(decide(&reserved, Acting::Authority, &expire, &Policy::default(), now() + minutes(60)).is_ok());
+    // What is left of an hour is given, and no more.
+    let policy = Policy { reservation_ceiling: minutes(20), ..Policy::default() };
+    let reserved = decide(&msisdn(State::Available), Acting::Tenant(&a), &reserve(), &policy, now()).unwrap().after;
+    let extended = decide(&reserved, Acting::Tenant(&a), &Command::Extend, &policy, now()).unwrap().after;
+    assert_eq!(extended.state.deadline(), Some(now() + minutes(20)));
+    // As a hold it lasts as long as any.
+    let held = by(&a, &extended, &Command::Hold, now() + minutes(19)).unwrap().after;
+    assert_eq!(held.state.deadline(), Some(now() + minutes(19) + SignedDuration::from_hours(24)));
+}
+
+#[test]
 fn a_lease_is_effective_from_now_for_its_term() {
     let leased = by(&standing("tenant-a"), &msisdn(State::Available), &lease_for("6m", true, false), now()).unwrap();
     let lease = leased.after.state.lease().unwrap();

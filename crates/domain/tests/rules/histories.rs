@@ -22,6 +22,7 @@ const TERMS: [&str; 6] = ["18s", "25s", "60s", "1y", "2y", "3y"];
 #[derive(Clone, Debug)]
 enum Asked {
     Reserve,
+    Extend,
     Hold,
     Release,
     Lease { term: &'static str, auto_renew: bool, vanity: bool, may_bypass: bool },
@@ -44,7 +45,7 @@ impl Asked {
     fn is_for(&self, state: &State) -> bool {
         match self {
             Self::Reserve => matches!(state, State::Available),
-            Self::Hold => matches!(state, State::Reserved(_)),
+            Self::Extend | Self::Hold => matches!(state, State::Reserved(_)),
             Self::Release | Self::Revoke | Self::ExpireReservation => {
                 matches!(state, State::Reserved(_) | State::Held(_))
             }
@@ -111,6 +112,7 @@ fn asked() -> impl Strategy<Value = Asked> {
         .prop_map(|(term, auto_renew, vanity, may_bypass)| Asked::Lease { term, auto_renew, vanity, may_bypass });
     prop_oneof![
         5 => Just(Asked::Reserve),
+        3 => Just(Asked::Extend),
         3 => Just(Asked::Hold),
         1 => Just(Asked::Release),
         8 => lease,
@@ -135,7 +137,12 @@ fn asked() -> impl Strategy<Value = Asked> {
 fn actor(asked: &Asked) -> impl Strategy<Value = Actor> + use<> {
     let (holder, authority) = match asked {
         Asked::Reserve => (1, 1),
-        Asked::Hold | Asked::Release | Asked::Lease { .. } | Asked::UpdateLease { .. } | Asked::Renew => (12, 1),
+        Asked::Extend
+        | Asked::Hold
+        | Asked::Release
+        | Asked::Lease { .. }
+        | Asked::UpdateLease { .. }
+        | Asked::Renew => (12, 1),
         Asked::Recall(RecallReason::TenantInitiated(_)) => (4, 4),
         Asked::Recall(_)
         | Asked::Suspend
@@ -247,6 +254,7 @@ fn command(state: &State, kind: &Asked, of_another: bool, id: u128) -> Command {
     };
     match kind {
         Asked::Reserve => Command::Reserve { reservation_id: reservation_id(id) },
+        Asked::Extend => Command::Extend,
         Asked::Hold => Command::Hold,
         Asked::Release => Command::Release,
         Asked::Lease { term: asked_for, auto_renew, vanity, may_bypass } => Command::Lease {

@@ -102,6 +102,11 @@ const HELD_BY_OTHER: Cause = cause(Rank::State, "HELD_BY_OTHER_TENANT", |scene| 
 const RESERVED_BY_OTHER: Cause = cause(Rank::State, "RESERVED_BY_OTHER_TENANT", |scene| {
     scene.number.state = State::Reserved(claim("tenant-b", now() + minutes(1)));
 });
+const AT_ITS_CEILING: Cause = cause(Rank::State, "INVALID_STATE", |scene| {
+    if let State::Reserved(claim) = &mut scene.number.state {
+        claim.since = claim.expires_at - minutes(60);
+    }
+});
 const BARRED: Cause = cause(Rank::State, "QUARANTINE_ACTIVE", |scene| {
     scene.number.bars = vec![Bar { tenant: tenant("tenant-a"), until: now() + days(1) }];
 });
@@ -168,6 +173,15 @@ fn refusals_of_hold_come_in_order() {
     let reserved = scene(State::Reserved(claim("tenant-a", now() + minutes(1))), Command::Hold);
     for state in [RESERVED_BY_OTHER, HELD_BY_OTHER, LEASED, RESTING] {
         check(&reserved, &[NO_TENANT, SUSPENDED, OPERATOR, state, HOLD_QUOTA]);
+    }
+}
+
+#[test]
+fn refusals_of_extend_come_in_order_and_ask_for_no_quota() {
+    let mut reserved = scene(State::Reserved(claim("tenant-a", now() + minutes(1))), Command::Extend);
+    reserved.standing.limits = each(0);
+    for state in [RESERVED_BY_OTHER, HELD_BY_OTHER, LEASED, RESTING, AT_ITS_CEILING] {
+        check(&reserved, &[NO_TENANT, SUSPENDED, OPERATOR, state]);
     }
 }
 

@@ -166,10 +166,19 @@ impl Replay {
         expires_at: Timestamp,
         decided_at: Timestamp,
     ) -> Option<Uuid> {
-        let claim = Reservation { reservation_id, tenant: tenant.clone(), expires_at };
+        let claim = Reservation { reservation_id, tenant: tenant.clone(), since: decided_at, expires_at };
         match kind {
+            ReservationKind::Reserve if self.state != State::Available => {
+                let (before, reserved) = self.claim();
+                assert_eq!(before, ReservationKind::Reserve);
+                assert_eq!((reserved.reservation_id, &reserved.tenant), (reservation_id, tenant));
+                let ceiling = reserved.since + self.policy.reservation_ceiling;
+                assert_eq!(expires_at, ceiling.min(reserved.expires_at + self.policy.reservation_ttl));
+                assert!(decided_at < reserved.expires_at && reserved.expires_at < expires_at, "extended for nothing");
+                self.state = State::Reserved(Reservation { expires_at, ..reserved });
+                None
+            }
             ReservationKind::Reserve => {
-                assert_eq!(self.state, State::Available);
                 assert_eq!(expires_at, decided_at + self.policy.reservation_ttl);
                 self.open_to(tenant, decided_at);
                 self.state = State::Reserved(claim);
@@ -180,7 +189,7 @@ impl Replay {
                 assert_eq!(before, ReservationKind::Reserve);
                 assert_eq!((reserved.reservation_id, &reserved.tenant), (reservation_id, tenant));
                 assert_eq!(expires_at, decided_at + self.policy.hold_ttl);
-                self.state = State::Held(claim);
+                self.state = State::Held(Reservation { since: reserved.since, ..claim });
                 None
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use numbering_domain::event::RenewalFailure;
 use numbering_domain::lease::Lease;
-use numbering_domain::number::{Bar, EndedBy, Number, State};
+use numbering_domain::number::{Bar, EndedBy, Number, Reservation, State};
 use numbering_domain::{Acting, Command, IdentifierClass, Policy, RecallReason, Rejection, Transition, decide};
 
 use crate::given::{
@@ -35,6 +35,10 @@ fn situations() -> Vec<(&'static str, Number)> {
         ("AVAILABLE, the bar being over", barred(now())),
         ("AVAILABLE from a later date", Number { valid_from: Some(later), ..msisdn(State::Available) }),
         ("RESERVED", msisdn(State::Reserved(claim(OWN, soon)))),
+        (
+            "RESERVED up to its ceiling",
+            msisdn(State::Reserved(Reservation { since: soon - minutes(60), ..claim(OWN, soon) })),
+        ),
         ("RESERVED past expiresAt", msisdn(State::Reserved(claim(OWN, now())))),
         ("HELD", msisdn(State::Held(claim(OWN, soon)))),
         ("HELD past expiresAt", msisdn(State::Held(claim(OWN, now())))),
@@ -68,6 +72,7 @@ fn commands() -> Vec<(&'static str, Command)> {
     };
     vec![
         ("reserve", Command::Reserve { reservation_id: reservation_id(99) }),
+        ("extend", Command::Extend),
         ("hold", Command::Hold),
         ("release", Command::Release),
         ("lease", lease(false)),
@@ -118,7 +123,7 @@ const fn place_of_state(state: &State) -> usize {
 }
 
 /// A new command breaks this, and then misses its place in [`commands`].
-const COMMANDS: usize = 16;
+const COMMANDS: usize = 17;
 const fn place_of_command(command: &Command) -> usize {
     match command {
         Command::Reserve { .. } => 0,
@@ -137,6 +142,7 @@ const fn place_of_command(command: &Command) -> usize {
         Command::FailRenewal { .. } => 13,
         Command::RemindOfGrace { .. } => 14,
         Command::Revoke { .. } => 15,
+        Command::Extend => 16,
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn policy() -> Policy {
     let seconds = SignedDuration::from_secs;
     Policy {
         reservation_ttl: seconds(15),
+        reservation_ceiling: seconds(37),
         hold_ttl: seconds(40),
         renewal_window: seconds(20),
         renewal_retry: seconds(6),

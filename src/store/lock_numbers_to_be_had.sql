@@ -1,0 +1,14 @@
+-- Locks the first $2 of these numbers ($1) that are still to be had, by identifier, and waits for whoever has one locked.
+-- $3 and $4 the moment that is expected, and by how many seconds PostgreSQL's clock may be off it.
+WITH moment AS MATERIALIZED (
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $3::timestamptz))::float8 <= $4::float8
+                THEN clock_timestamp() ELSE $3 END AS at
+)
+SELECT n.identifier
+FROM numbering.numbers n
+WHERE n.identifier = ANY ($1::text[])
+    AND (n.state = 'AVAILABLE'
+        OR (n.state IN ('RESERVED', 'HELD', 'QUARANTINE') AND n.deadline <= (SELECT m.at FROM moment m)))
+ORDER BY n.identifier
+LIMIT $2
+FOR NO KEY UPDATE OF n
