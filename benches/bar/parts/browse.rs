@@ -17,7 +17,7 @@ const SEARCHED_PAGES: usize = 60;
 /// Pages of each kind before anything is counted.
 const WARM_UP: usize = 10;
 /// From the middle of one page that is asked for to the next.
-const NUMBERS_APART: u64 = 2_003;
+const NUMBERS_APART: u64 = 1_003;
 
 /// A filter as it stands in the query.
 struct Filter {

@@ -13,8 +13,8 @@ WITH moved AS (
     UPDATE numbering.tenants t SET used_reservations = used_reservations + 1
     FROM moved WHERE t.tenant_id = moved.tenant_id AND t.used_reservations < t.limit_reservations
 ), claimed AS (
-    INSERT INTO numbering.claims (identifier, claim_id, tenant_id, state, deadline)
-    SELECT identifier, reservation_id, tenant_id, state, deadline FROM moved
+    INSERT INTO numbering.claims (identifier, claim_id, tenant_id, state, deadline, claimed_at)
+    SELECT identifier, reservation_id, tenant_id, state, deadline, clock_timestamp() FROM moved
 ), journalled AS (
     INSERT INTO numbering.journal (
         subject, subject_kind, version, event_id, type, state, tenant_id, deadline, data, actor, request_id)
@@ -64,7 +64,7 @@ WITH before AS (
     UPDATE numbering.tenants t SET used_holds = used_holds - 1, used_msisdn = used_msisdn + 1
     FROM moved WHERE t.tenant_id = moved.tenant_id AND t.used_msisdn < t.limit_msisdn
 ), claimed AS (
-    UPDATE numbering.claims c SET claim_id = moved.lease_id, state = moved.state, deadline = moved.deadline
+    UPDATE numbering.claims c SET claim_id = moved.lease_id, state = moved.state, deadline = moved.deadline, claimed_at = NULL
     FROM moved JOIN before ON before.identifier = moved.identifier
     WHERE c.identifier = moved.identifier AND c.claim_id = before.reservation_id
 ), leased AS (

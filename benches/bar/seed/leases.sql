@@ -14,8 +14,8 @@ numbers AS (
     FROM made
 ),
 claims AS (
-    INSERT INTO numbering.claims (identifier, claim_id, tenant_id, state, deadline)
-    SELECT identifier, lease_id, tenant_id, 'LEASED', effective_until FROM made
+    INSERT INTO numbering.claims (identifier, claim_id, tenant_id, state, deadline, claimed_at)
+    SELECT identifier, lease_id, tenant_id, 'LEASED', effective_until, NULL FROM made
 ),
 leases AS (
     INSERT INTO numbering.leases (

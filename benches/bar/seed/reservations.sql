@@ -13,8 +13,8 @@ numbers AS (
     SELECT identifier, 'MSISDN', identifier, 'awcc', 1, 'RESERVED', tenant_id, reservation_id, deadline FROM made
 ),
 claims AS (
-    INSERT INTO numbering.claims (identifier, claim_id, tenant_id, state, deadline)
-    SELECT identifier, reservation_id, tenant_id, 'RESERVED', deadline FROM made
+    INSERT INTO numbering.claims (identifier, claim_id, tenant_id, state, deadline, claimed_at)
+    SELECT identifier, reservation_id, tenant_id, 'RESERVED', deadline, statement_timestamp() FROM made
 ),
 counted AS (
     UPDATE numbering.tenants t SET used_reservations = t.used_reservations + m.reservations
