@@ -89,23 +89,47 @@ need_schemathesis() {
     fi
 }
 
-# need_promtool TARGET: sees to it that promtool is there, and on PATH. Its package is a whole Prometheus that would start
-# with the machine: it is only unpacked, in the target directory.
+# unpack PACKAGE INTO: has a Debian package's files in a directory. Its service, which would start with the machine, is not
+# installed.
+unpack() {
+    need_apt "$1"
+    printf 'unpacking %s\n' "$1" >&2
+    rm -rf "$2"
+    mkdir -p "$2"
+    (
+        cd "$2"
+        # Whatever apt-get has known for long may be gone from its mirror.
+        if ! apt-get download -q "$1"; then
+            $as_root apt-get update -q
+            apt-get download -q "$1"
+        fi
+        dpkg-deb -x "$1"_*.deb .
+        rm "$1"_*.deb
+    ) >&2
+}
+
+# need_promtool TARGET: sees to it that promtool is there, and on PATH. It comes with a whole Prometheus.
 need_promtool() {
     has promtool || PATH=$PATH:$1/prometheus/usr/bin
-    has promtool && return 0
-    need_apt prometheus
-    printf 'unpacking promtool\n' >&2
-    rm -rf "$1/prometheus"
-    mkdir -p "$1/prometheus"
-    (
-        cd "$1/prometheus"
-        # Whatever apt-get has known for long may be gone from its mirror.
-        if ! apt-get download -q prometheus; then
-            $as_root apt-get update -q
-            apt-get download -q prometheus
-        fi
-        dpkg-deb -x prometheus_*.deb .
-        rm prometheus_*.deb
-    ) >&2
+    has promtool || unpack prometheus "$1/prometheus"
+}
+
+# need_alertmanager TARGET: sees to it that Alertmanager is there, and on PATH, for the tests that page somebody. Debian's looks for
+# its templates under /usr/share: it finds those of its package there, in a mount namespace of its own.
+need_alertmanager() {
+    has prometheus-alertmanager || PATH=$PATH:$1/alertmanager/bin
+    has prometheus-alertmanager && return 0
+    unpack prometheus-alertmanager "$1/alertmanager"
+    mkdir "$1/alertmanager/bin"
+    cat >"$1/alertmanager/bin/prometheus-alertmanager" <<'END'
+#!/bin/sh
+package=$(cd "$(dirname "$0")/.." && pwd -P)
+exec unshare --map-root-user --mount sh -euc '
+    mount --bind "$1/usr/share" /usr/share
+    program=$1/usr/bin/prometheus-alertmanager
+    shift
+    exec "$program" "$@"
+' sh "$package" "$@"
+END
+    chmod 755 "$1/alertmanager/bin/prometheus-alertmanager"
 }

@@ -3,11 +3,14 @@
 //! What must stay true: what is away at start (PostgreSQL, Redis, NATS, the key set) does not keep the service from
 //! starting, it keeps it from being ready where it must; and a stop is first said, then waited for, then done.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use jiff::Timestamp;
+use numbering_domain::capacity::Threshold;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore};
@@ -17,29 +20,32 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{self, Verifier};
 use crate::cache::{Cache, Expiries, Rate, RateLimit, RedisWatch};
 use crate::clock::{ClockWatch, DatabaseClock, Tolerance};
-use crate::config::Config;
+use crate::config::{Config, Percent};
 use crate::events::relay::{Relay, RelaySettings};
 use crate::events::{Consume, ConsumeSettings, jetstream};
 use crate::grpc::{self, GrpcState};
 use crate::http::cursor::Cursors;
 use crate::http::{self, AppState, Readiness};
+use crate::jobs::capacity::{CapacitySettings, FollowCapacity};
 use crate::jobs::cascade_recalls::{self, CascadeRecalls};
 use crate::jobs::grace_reminders::GraceReminders;
 use crate::jobs::override_report::OverrideReport;
 use crate::jobs::reconcile_usage::ReconcileUsage;
 use crate::jobs::renew_leases::RenewLeases;
 use crate::jobs::{self, Job, Runner, RunnerSettings, Wakes, end_quarantine, expire_leases, release_expired};
+use crate::operations::alertmanager::{Alertmanager, Pusher};
 use crate::operations::alerts::Alerts;
 use crate::operations::billing::Billing;
 use crate::operations::blocks::{Blocks, ImportSettings};
+use crate::operations::capacity::{Capacity, Thresholds};
 use crate::operations::numbers::Numbers;
 use crate::operations::quotas::Quotas;
 use crate::operations::renewal::Renewals;
 use crate::operations::told::Tidings;
 use crate::operations::validate::Validation;
 use crate::store::leadership::Replica;
-use crate::store::{Store, StoreSettings};
-use crate::telemetry::{self, Metrics};
+use crate::store::{Store, StoreError, StoreSettings};
+use crate::telemetry::{self, Metrics, PoolLabels};
 
 /// How often PostgreSQL is asked whether it answers.
 const PING_EVERY: Duration = Duration::from_millis(500);
@@ -91,6 +97,7 @@ pub struct App {
     relay: Relay,
     consume: Consume,
     renewals: Renewals,
+    pusher: Option<Pusher>,
     replica: Replica,
     begun: TaskTracker,
 }
@@ -103,8 +110,7 @@ impl App {
     pub async fn bind(config: Config) -> anyhow::Result<Self> {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::default());
-        let http = listen("http.listen", config.http.listen).await?;
-        let grpc = listen("grpc.listen", config.grpc.listen).await?;
+        let (http, grpc) = listeners(&config).await?;
         let clock = Arc::new(DatabaseClock::new(tolerance(&config)));
         let store = Store::new(&store_settings(&config))?.with_clock(Arc::clone(&clock));
         // Who follows the journal never waits behind requests for a connection.
@@ -159,6 +165,7 @@ impl App {
             metrics.consume.clone(),
         );
         let renewals = renewals(&config, &store, &numbers, &metrics)?;
+        let pusher = pusher(&config, &store, &replica, &metrics)?;
         let grpc_state = GrpcState::new(
             Arc::clone(&config),
             Arc::clone(&verifier),
@@ -169,6 +176,7 @@ impl App {
         let state = AppState {
             browse_limit: browse_limit(&config, &cache),
             exports: Arc::new(Semaphore::new(config.export.max_concurrent)),
+            capacity: capacity(&config, &store, &committed),
             cursors: Cursors::new(config.security.cursor_key.bytes()),
             config,
             verifier,
@@ -195,6 +203,7 @@ impl App {
             relay,
             consume,
             renewals,
+            pusher,
             replica,
             begun,
         })
@@ -230,6 +239,7 @@ impl App {
             relay,
             consume,
             renewals,
+            pusher,
             replica,
             begun,
         } = self;
@@ -246,6 +256,9 @@ impl App {
         workers.spawn(redis_watch.run(workers_stop.clone()));
         workers.spawn(relay.run(workers_stop.clone()));
         workers.spawn(consume.run(workers_stop.clone()));
+        if let Some(pusher) = pusher {
+            workers.spawn(pusher.run(workers_stop.clone()));
+        }
         workers.spawn(watch_database(state.store.clone(), Arc::clone(&state.readiness), workers_stop.clone()));
         workers.spawn(keep_gauges(state.clone(), workers_stop.clone()));
         workers.spawn(forget_old_keys(state.clone(), workers_stop.clone()));
@@ -308,6 +321,33 @@ fn keep_jobs(workers: &TaskTracker, state: &AppState, renewals: Renewals, replic
     keep.job(OverrideReport::new(store.clone(), Arc::clone(&state.committed), &settings.override_report));
     let alerts = Alerts::new(store.clone(), Arc::clone(&state.committed));
     keep.job(ReconcileUsage::new(store.clone(), alerts, &settings.reconcile_usage));
+    let follow = CapacitySettings {
+        schedule: settings.capacity.clone(),
+        look_every: state.config.capacity.look_every.duration(),
+        recount_every: state.config.capacity.recount_every.signed(),
+    };
+    keep.job(FollowCapacity::new(store.clone(), state.capacity.clone(), Arc::clone(&state.metrics), follow));
+}
+
+/// Who watches how much of each pool is left.
+pub(crate) fn capacity(config: &Config, store: &Store, committed: &Arc<Notify>) -> Capacity {
+    let threshold =
+        |below: Percent, until: Percent| Threshold { below: below.basis_points(), until: until.basis_points() };
+    let settings = &config.capacity;
+    let thresholds = Thresholds {
+        exhausted: threshold(settings.exhausted_below, settings.exhausted_until),
+        critical: threshold(settings.critical_below, settings.critical_until),
+    };
+    Capacity::new(store.clone(), thresholds, Arc::clone(committed))
+}
+
+/// Who tells Alertmanager of alerts; where none is set, it is said once that nobody is paged.
+fn pusher(config: &Config, store: &Store, replica: &Replica, metrics: &Arc<Metrics>) -> anyhow::Result<Option<Pusher>> {
+    let alertmanager = Alertmanager::new(&config.alertmanager)?;
+    if alertmanager.is_none() {
+        tracing::warn!("alertmanager.url is not set: alerts are stored and published, and nobody is paged");
+    }
+    Ok(alertmanager.map(|alertmanager| Pusher::new(store.clone(), alertmanager, replica.clone(), Arc::clone(metrics))))
 }
 
 /// What every job is started with.
@@ -347,6 +387,11 @@ fn replica_name(config: &Config, http: SocketAddr) -> String {
 
 fn bound(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("a bound listener has an address")
+}
+
+/// Where REST and gRPC are served.
+async fn listeners(config: &Config) -> anyhow::Result<(TcpListener, TcpListener)> {
+    Ok((listen("http.listen", config.http.listen).await?, listen("grpc.listen", config.grpc.listen).await?))
 }
 
 async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -400,9 +445,34 @@ async fn watch_database(store: Store, readiness: Arc<Readiness>, stop: Cancellat
     }
 }
 
-/// Keeps `num_reservations_active` up to date, how late releases are, and what finance has to look at.
+/// Tells how much of each pool is left; `known` are the pools that were told of before.
+async fn tell_of_pools(state: &AppState, known: &mut BTreeSet<PoolLabels>) -> Result<(), StoreError> {
+    let now: Timestamp = state.store.moment().await?;
+    let pools = state.store.pools(now).await?;
+    let mut told = BTreeSet::new();
+    for (pool, counts) in pools.counts {
+        let labels: PoolLabels = [("operatorId", pool.operator), ("blockPrefix", pool.prefix)];
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        state.metrics.pool_remaining.get_or_create(&labels).set(gauge(counts.remaining()));
+        state.metrics.pool_total.get_or_create(&labels).set(gauge(counts.valid()));
+        told.insert(labels);
+    }
+    for gone in known.difference(&told) {
+        state.metrics.pool_remaining.remove(gone);
+        state.metrics.pool_total.remove(gone);
+    }
+    *known = told;
+    Ok(())
+}
+
+/// Keeps `num_reservations_active` up to date, how late releases are, what finance has to look at, and how much of each pool is
+/// left.
 async fn keep_gauges(state: AppState, stop: CancellationToken) {
+    let mut pools = BTreeSet::new();
     loop {
+        if let Err(error) = tell_of_pools(&state, &mut pools).await {
+            tracing::debug!(%error, "what is left of the pools could not be read");
+        }
         match state.store.active_reservations().await {
             Ok(active) => {
                 state.metrics.reservations_active.set(active.count);

@@ -87,6 +87,13 @@ pub struct Validated {
     pub verdict: &'static str,
 }
 
+/// Label of many validations that were answered together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ValidatedBatch {
+    /// The slowest place that the facts of one came from: `none`, `process`, `redis` or `postgres`.
+    pub layer: &'static str,
+}
+
 /// Labels of a gRPC call that was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct GrpcCall {
@@ -144,6 +151,16 @@ pub struct BillingAnswered {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RenewalEnded {
     /// `renewed`, `rejected`, `tenant_suspended`, `unavailable`, `unpriced` or `charged_in_vain`.
+    pub outcome: &'static str,
+}
+
+/// Labels of a pool, by the names of the contract. Its operator is empty for a range of short codes.
+pub type PoolLabels = [(&'static str, String); 2];
+
+/// Label of what became of telling Alertmanager.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Pushed {
+    /// `accepted`, `refused` or `failed`.
     pub outcome: &'static str,
 }
 
@@ -227,7 +244,10 @@ metrics! {
     jwks_failures: Counter = "numbering_jwks_refresh_failures", Counter::default();
     /// Verdicts on an identifier and a tenant, by where the facts came from.
     validations: Family<Validated, Counter> = "numbering_validations", Family::default();
-    /// Time to the verdict on an identifier and a tenant, or on all of one call, by where the facts came from, in seconds.
+    /// Time to all verdicts of a call for many, by the slowest place that the facts of one came from, in seconds.
+    validation_batch_seconds: Histograms<ValidatedBatch> = "numbering_validation_batch_duration_seconds",
+        Family::new_with_constructor(validation_seconds);
+    /// Time to the verdict on an identifier and a tenant, by where the facts came from, in seconds.
     validation_seconds: Histograms<Validated> = "numbering_validation_duration_seconds",
         Family::new_with_constructor(validation_seconds);
     /// Validations refused because too many were waiting for PostgreSQL.
@@ -275,6 +295,14 @@ metrics! {
     release_lag_seconds: Histogram = "numbering_release_lag_seconds", lag_seconds();
     /// How long the longest overdue reservation or hold has been so, in seconds.
     reservations_overdue_seconds: Gauge<f64, AtomicU64> = "numbering_reservations_overdue_seconds", Gauge::default();
+    /// Numbers of a pool that may be leased now.
+    pool_remaining: Family<PoolLabels, Gauge> = "numbering_block_capacity_remaining", Family::default();
+    /// Numbers of a pool that are valid, whoever has them.
+    pool_total: Family<PoolLabels, Gauge> = "numbering_block_capacity_total", Family::default();
+    /// By how many numbers the counts of pools were wrong when they were made anew.
+    capacity_drift: Counter = "numbering_block_capacity_drift", Counter::default();
+    /// Attempts to tell Alertmanager of alerts, by what became of them.
+    alertmanager_pushes: Family<Pushed, Counter> = "numbering_alertmanager_pushes", Family::default();
     /// Runs of jobs on this replica.
     job_runs: Family<JobRunLabels, Counter> = "numbering_job_runs", Family::default();
     /// How long a job ran, in seconds.
@@ -346,6 +374,9 @@ impl StoreUse {
         self.queries.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod watched;
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,7 @@ use super::trust::Trusted;
 /// The most numbers of which it is remembered that they are not in the inventory.
 const ABSENT_MOST: usize = 1 << 16;
 
-/// A snapshot, and the moment that its facts are of, or of an earlier one.
+/// A snapshot, and a moment that its facts are of, or of a later one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// The facts.

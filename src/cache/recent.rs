@@ -64,10 +64,15 @@ impl Recent {
 
     /// Whether no newer version of the number is known than this one.
     pub(super) fn is_newest(&self, key: &str, version: i64) -> bool {
+        self.if_newest(key, version, || ()).is_some()
+    }
+
+    /// Does `work` where no newer version of the number is known than this one. Whoever learns of one waits until it is done.
+    pub(super) fn if_newest<T>(&self, key: &str, version: i64, work: impl FnOnce() -> T) -> Option<T> {
         let hash = self.hashing.hash_one(key);
         let shard = self.shard(hash);
         let known = [&shard.young, &shard.old].into_iter().filter_map(|half| half.get(&hash)).max();
-        known.is_none_or(|known| *known <= version)
+        known.is_none_or(|known| *known <= version).then(work)
     }
 
     /// Forgets what has been remembered for long enough. To be called several times in `keep`.

@@ -9,6 +9,7 @@
 //! be kept, and of whose number no newer version is known. A tenant's suspension is told apart and is looked at with every answer.
 
 use std::collections::HashSet;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::local::{Found, Inventory, Kept, Local};
 use super::recent::Recent;
 use crate::boot_clock::BootInstant;
-use crate::store::Store;
 use crate::store::journal_tail::{News, Place};
+use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 
 /// How often the journal is read.
@@ -40,6 +41,12 @@ const NEWS_MOST: i64 = 50_000;
 /// By how much a version is remembered for longer than a snapshot is kept: a moment of the database's clock may be off by some
 /// of it, and the journal is heard of later than it happened.
 const REMEMBERED_LONGER: Duration = Duration::from_secs(15);
+
+/// By how much a moment may be later than now: what two replicas and the database make of the time differs a little.
+const AHEAD_MOST: SignedDuration = SignedDuration::from_secs(5);
+
+/// After so many answers in a row that came too late, the journal is followed from its end on: there may be too much to read.
+const LATE_IN_A_ROW: u32 = 2;
 
 /// What the journal said last.
 #[derive(Debug, Default)]
@@ -59,6 +66,8 @@ struct Told {
 pub struct Trusted {
     told: Guard<Arc<Told>>,
     now: Timestamp,
+    /// It stays with its thread, so that the compiler sees to the latter.
+    stays: PhantomData<*const ()>,
 }
 
 impl Trusted {
@@ -78,7 +87,8 @@ impl Trusted {
     /// Whether facts of this moment are covered by the journal, and not older than `keep`; nor of a future that the database's
     /// clock has gone back from.
     pub(super) fn vouches_for(&self, as_of: Timestamp, keep: SignedDuration) -> bool {
-        as_of > self.told.since && self.now.duration_since(as_of).abs() < keep
+        let age = self.now.duration_since(as_of);
+        as_of > self.told.since && age < keep && age > -AHEAD_MOST
     }
 }
 
@@ -117,7 +127,7 @@ impl Trust {
         }
         // The database read its clock after it was asked, so that this is not early.
         let now = told.now.checked_add(SignedDuration::try_from(age).ok()?).ok()?;
-        Some(Trusted { told, now })
+        Some(Trusted { told, now, stays: PhantomData })
     }
 
     /// What is remembered here of the number with this key and may be believed.
@@ -129,20 +139,21 @@ impl Trust {
     /// Whether a snapshot that another cache had may be believed.
     #[must_use]
     pub fn believes(&self, identifier: &Identifier, kept: &Kept, trusted: &Trusted) -> bool {
-        trusted.vouches_for(kept.as_of, self.keep) && self.recent.is_newest(identifier.key(), kept.snapshot.version)
+        trusted.vouches_for(kept.as_of, self.keep)
+            && self.recent.is_newest(identifier.key(), kept.snapshot.version)
+            // Else what was known of versions may have been forgotten before it was asked for.
+            && self.told.load().since == trusted.told.since
     }
 
     /// Remembers a snapshot that is to be believed.
     pub fn remember(&self, identifier: &Identifier, kept: Kept) {
         let (key, version) = (identifier.key(), kept.snapshot.version);
-        if !self.recent.is_newest(key, version) || self.local.has_newer(key, version) {
-            return;
-        }
-        self.local.put(identifier, kept);
-        // A newer version that was heard of before the put was looked for too early to be found here.
-        if !self.recent.is_newest(key, version) {
-            self.local.forget_before(key, version + 1);
-        }
+        // A newer version is learnt of before the put, which is then refused, or after it, and then what was put is taken out.
+        self.recent.if_newest(key, version, || {
+            if !self.local.has_newer(key, version) {
+                self.local.put(identifier, kept);
+            }
+        });
     }
 
     /// What to look numbers up under, before they are looked up, for [`Trust::remember_absent`].
@@ -179,10 +190,17 @@ impl Trust {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut place: Option<Place> = None;
         let mut answering = true;
+        let mut late = 0;
+        let _at_the_end = Untrusted(&self.metrics);
         loop {
             ticks.tick().await;
             let asked_at = BootInstant::now();
             let news = store.journal_news(place.as_ref(), NEWS_MOST, READ_LIMIT).await;
+            late = if matches!(news, Err(StoreError::Late(_))) { late + 1 } else { 0 };
+            // What failed otherwise may come back as another server, or as one that has lost its last transactions.
+            if late >= LATE_IN_A_ROW || (late == 0 && news.is_err()) {
+                place = None;
+            }
             if news.is_ok() != answering {
                 answering = news.is_ok();
                 match &news {
@@ -209,15 +227,14 @@ impl Trust {
             self.local.inventory_grew();
         }
         self.recent.grow_old();
-        let since = if complete {
-            self.told.load().since
-        } else {
+        let since = if complete { self.told.load().since } else { news.now };
+        self.told.store(Arc::new(Told { asked_at: Some(asked_at), now: news.now, since, suspended: news.suspended }));
+        if !complete {
+            // Nothing of it is believed any more; it is only in the way.
             self.metrics.cache_restarts.inc();
             self.recent.forget();
             self.local.forget();
-            news.now
-        };
-        self.told.store(Arc::new(Told { asked_at: Some(asked_at), now: news.now, since, suspended: news.suspended }));
+        }
     }
 
     /// A number has this version now. Gives whether there was room to remember it.
@@ -225,6 +242,15 @@ impl Trust {
         let remembered = self.recent.learn(key, version);
         self.local.forget_before(key, version);
         remembered
+    }
+}
+
+/// Says that nothing is trusted once the journal is not followed any more, however that came about.
+struct Untrusted<'a>(&'a Metrics);
+
+impl Drop for Untrusted<'_> {
+    fn drop(&mut self) {
+        self.0.cache_trusted.set(0);
     }
 }
 

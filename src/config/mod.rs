@@ -17,12 +17,12 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Auth, Billing, Browse, Cache, ClockSettings, Database, Export, Grpc, Http, Idempotency, Import, Inbox, Instance,
-    Jobs, Log, LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings, Quarantine, Redis, Security,
-    TokenAlgorithm,
+    Alertmanager, Auth, Billing, Browse, Cache, CapacityThresholds, ClockSettings, Database, Export, Grpc, Http,
+    Idempotency, Import, Inbox, Instance, Jobs, Log, LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings,
+    Quarantine, Redis, Security, TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
-pub use value::{CursorKey, Secret, ServerUrl};
+pub use value::{CursorKey, Percent, Secret, ServerUrl};
 
 use sources::Sources;
 
@@ -75,6 +75,10 @@ pub struct Config {
     pub inbox: Inbox,
     /// What the service does by itself.
     pub jobs: Jobs,
+    /// How much of each pool is left.
+    pub capacity: CapacityThresholds,
+    /// Who is told of alerts.
+    pub alertmanager: Alertmanager,
     /// This replica.
     pub instance: Instance,
     /// Log lines.
@@ -119,6 +123,8 @@ impl Config {
             outbox: Outbox::take(sources),
             inbox: Inbox::take(sources),
             jobs: Jobs::take(sources),
+            capacity: CapacityThresholds::take(sources),
+            alertmanager: Alertmanager::take(sources),
             instance: Instance::take(sources),
             log: Log::take(sources),
         }
@@ -156,6 +162,7 @@ impl Config {
         self.check_tokens(sources);
         self.check_numbering_plan(sources);
         self.check_schedules(sources);
+        self.check_capacity(sources);
         if self.grpc.tls_cert.is_some() != self.grpc.tls_key.is_some() {
             sources.fault("grpc.tls_cert", "and grpc.tls_key go together: set both or neither".to_owned());
         }
@@ -210,6 +217,10 @@ impl Config {
             ("inbox.keep", self.inbox.keep),
             ("inbox.check", self.inbox.check),
             ("jobs.leadership_ttl", self.jobs.leadership_ttl),
+            ("capacity.look_every", self.capacity.look_every),
+            ("capacity.recount_every", self.capacity.recount_every),
+            ("alertmanager.timeout", self.alertmanager.timeout),
+            ("alertmanager.repeat_every", self.alertmanager.repeat_every),
         ] {
             if period.is_zero() {
                 sources.fault(path, "must be longer than nothing".to_owned());
@@ -251,6 +262,7 @@ impl Config {
             ("jobs.grace_reminders", &self.jobs.grace_reminders),
             ("jobs.override_report", &self.jobs.override_report),
             ("jobs.reconcile_usage", &self.jobs.reconcile_usage),
+            ("jobs.capacity", &self.jobs.capacity),
         ] {
             // Empty is what a fault left.
             if !schedule.is_empty() && croner::Cron::from_str(schedule).is_err() {
@@ -285,8 +297,23 @@ impl Config {
             sources.fault("nats.url", "must be like nats://host:4222".to_owned());
         }
         let whole = |url: &ServerUrl| reqwest::Url::parse(url.as_str()).is_ok_and(|url| url.has_host());
-        if self.billing.url.as_ref().is_some_and(|url| !scheme(url, &["http://", "https://"]) || !whole(url)) {
-            sources.fault("billing.url", "must be like https://billing.example.com".to_owned());
+        for (path, url) in [("billing.url", &self.billing.url), ("alertmanager.url", &self.alertmanager.url)] {
+            if url.as_ref().is_some_and(|url| !scheme(url, &["http://", "https://"]) || !whole(url)) {
+                let name = path.split('.').next().unwrap_or_default();
+                sources.fault(path, format!("must be like https://{name}.example.com"));
+            }
+        }
+    }
+
+    fn check_capacity(&self, sources: &mut Sources) {
+        let CapacityThresholds { exhausted_below, exhausted_until, critical_below, critical_until, .. } = self.capacity;
+        for (path, until, below) in [
+            ("capacity.exhausted_until", exhausted_until, exhausted_below),
+            ("capacity.critical_until", critical_until, critical_below),
+        ] {
+            if until < below {
+                sources.fault(path, "must not be less than the share that the alert is raised below".to_owned());
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::period::Period;
 use super::sources::Sources;
-use super::value::{CursorKey, Secret, ServerUrl, Setting};
+use super::value::{CursorKey, Percent, Secret, ServerUrl, Setting};
 
 /// What a signature algorithm of tokens is called in the configuration. Shared secrets (`HS256` …) and `none` are not
 /// among them, so that they cannot even be configured.
@@ -120,6 +120,7 @@ never_used! {
     usize => 1,
     String => String::new(),
     Period => Period::from_secs(1),
+    Percent => Percent::from_basis_points(100),
     SocketAddr => SocketAddr::from(([0, 0, 0, 0], 0)),
     BTreeSet<String> => BTreeSet::new(),
     ServerUrl => ServerUrl::new(""),
@@ -462,6 +463,40 @@ section! {
         override_report: String = "10 0 * * *".to_owned(),
         /// When the counters of quotas are compared with the rows (US-NUM-011).
         reconcile_usage: String = "10 4 * * *".to_owned(),
+        /// When it is looked in any case how much of each pool is left (US-NUM-013).
+        capacity: String = "* * * * *".to_owned(),
+    }
+}
+
+section! {
+    /// How much of each pool is left (US-NUM-013).
+    "capacity" => CapacityThresholds {
+        /// Less than this is left: an event and an alert.
+        exhausted_below: Percent = Percent::from_basis_points(500),
+        /// So much is left again: the alert is over.
+        exhausted_until: Percent = Percent::from_basis_points(600),
+        /// Less than this is left: an alert that pages.
+        critical_below: Percent = Percent::from_basis_points(100),
+        /// So much is left again: that alert is over.
+        critical_until: Percent = Percent::from_basis_points(150),
+        /// How often to look whether anything has changed.
+        look_every: Period = Period::from_secs(1),
+        /// How often every pool is counted anew in any case.
+        recount_every: Period = Period::from_hours(24),
+    }
+}
+
+section! {
+    /// Alertmanager, which is told of the service's own alerts.
+    "alertmanager" => Alertmanager {
+        /// Where it is; without it alerts are stored and published, and nobody is paged.
+        url: Option<ServerUrl> = None,
+        /// The bearer token that it wants to see.
+        token: Option<Secret> = None,
+        /// How long an answer may take.
+        timeout: Period = Period::from_secs(5),
+        /// How often it is told again of what is open: clearly less than its `resolve_timeout`, after which it takes an alert for over.
+        repeat_every: Period = Period::from_secs(30),
     }
 }
 

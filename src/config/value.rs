@@ -167,6 +167,38 @@ impl Setting for ServerUrl {
     }
 }
 
+/// A share of a whole, to the hundredth of a percent: `5%`, `1.5%`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(u32);
+
+impl Percent {
+    /// So many hundredths of a percent.
+    #[must_use]
+    pub const fn from_basis_points(points: u32) -> Self {
+        Self(points)
+    }
+
+    /// How many hundredths of a percent.
+    #[must_use]
+    pub const fn basis_points(self) -> u32 {
+        self.0
+    }
+}
+
+impl Setting for Percent {
+    fn read(given: &Given) -> Result<Self, String> {
+        let wrong = || "must be a share from 0% to 100%, such as 5% or 1.25%".to_owned();
+        let number = text(given)?.strip_suffix('%').ok_or_else(wrong)?.trim_end();
+        let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        if !digits(whole) || !digits(part) || part.len() > 2 || whole.len() > 3 {
+            return Err(wrong());
+        }
+        let points = format!("{whole}{part:0<2}").parse().map_err(|_| wrong())?;
+        if points > 10_000 { Err(wrong()) } else { Ok(Self(points)) }
+    }
+}
+
 /// A text that lets whoever has it act as this service; never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -237,6 +269,17 @@ impl Setting for CursorKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_read_to_the_hundredth_of_a_percent() {
+        for (given, points) in [("5%", 500), ("1.5%", 150), ("0.25 %", 25), ("100%", 10_000), ("0%", 0), ("1.05%", 105)]
+        {
+            assert_eq!(Percent::read(&Given::Environment(given.to_owned())), Ok(Percent(points)), "{given}");
+        }
+        for given in ["5", "", "%", "-1%", "100.01%", "1.234%", "1.%", "a%", "0.05"] {
+            assert!(Percent::read(&Given::Environment(given.to_owned())).is_err(), "{given}");
+        }
+    }
 
     #[test]
     fn a_password_is_never_shown() {

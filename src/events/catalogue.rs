@@ -1,7 +1,7 @@
 //! The types of the events that the world is told. Entries of the journal with other types are for the audit trail alone.
 
 /// Every type that is published, as `docs/events/asyncapi.yaml` describes it.
-pub const PUBLISHED_TYPES: [&str; 21] = [
+pub const PUBLISHED_TYPES: [&str; 23] = [
     "numbering.block.imported",
     "numbering.block.import_rejected",
     "numbering.reservation.held",
@@ -21,6 +21,8 @@ pub const PUBLISHED_TYPES: [&str; 21] = [
     "numbering.quarantine.overridden",
     "numbering.quarantine.override_report",
     "numbering.quota.changed",
+    "numbering.pool.exhausted",
+    "numbering.pool.recovered",
     "numbering.alert.raised",
     "numbering.alert.resolved",
 ];

@@ -1,14 +1,18 @@
 //! What every call passes through: the cap on calls under way, the deadline, who may ask, the counts.
 //!
 //! What must stay true: health can be asked however busy the service is; a call that is refused for lack of room says when
-//! to come again, and costs next to nothing; who may ask is settled before what is asked is looked at.
+//! to come again, and costs next to nothing; who may ask is settled before what is asked is looked at. What is refused is read
+//! to its end all the same: a stream that is answered before its message has come is reset, and a connection with many such
+//! is closed as one of somebody who means ill.
 
 use std::convert::Infallible;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response};
 use numbering_proto::v1::lease_validation_server::LeaseValidationServer;
 use prometheus_client::metrics::counter::Counter;
@@ -29,6 +33,9 @@ const HEALTH: &str = "/grpc.health.v1.Health/";
 
 /// How soon a call that found no room may come again.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the message of a call that is refused may take to come.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// `UNAVAILABLE`, with the hint that clients' retry policies heed (gRFC A6).
 pub(super) fn try_again(why: &impl fmt::Display, after: Duration) -> Status {
@@ -81,6 +88,7 @@ pub(super) struct Calls {
     others: Routes,
     room: Arc<Semaphore>,
     longest: Duration,
+    message_most_bytes: usize,
     counts: Arc<Counts>,
 }
 
@@ -124,6 +132,7 @@ impl Calls {
             others,
             room: Arc::new(Semaphore::new(settings.max_concurrent_requests)),
             longest: settings.request_timeout.duration(),
+            message_most_bytes: settings.max_message_bytes,
             counts: Arc::new(counts),
         }
     }
@@ -144,11 +153,11 @@ impl Calls {
         let urgent = request.uri().path().starts_with(HEALTH);
         let room = self.room.try_acquire();
         if room.is_err() && !urgent {
-            return try_again(&"too many calls are under way", BUSY_PAUSE).into_http();
+            return self.refused(request, try_again(&"too many calls are under way", BUSY_PAUSE)).await;
         }
         let left = deadline::of(request.headers()).map_or(self.longest, |asked| asked.min(self.longest));
         if left.is_zero() {
-            return Status::deadline_exceeded("the call had no time left").into_http();
+            return self.refused(request, Status::deadline_exceeded("the call had no time left")).await;
         }
         timeout(left, self.answered(method, session, request))
             .await
@@ -159,19 +168,40 @@ impl Calls {
         let answer = match method {
             Method::ValidateLease | Method::ValidateLeases => {
                 if let Err(refused) = session.authorize(request.headers()).await {
-                    return refused.into_http();
+                    return self.refused(request, refused).await;
                 }
                 // It is ready always.
                 self.validation.clone().call(request).await
             }
-            Method::HealthCheck | Method::HealthWatch | Method::Reflection | Method::Unmatched => {
+            Method::HealthCheck | Method::HealthWatch | Method::Reflection => {
                 self.others.clone().oneshot(request).await
             }
+            Method::Unmatched => return self.refused(request, Status::unimplemented("there is no such method")).await,
         };
         match answer {
             Ok(response) => response,
             Err(never) => match never {},
         }
+    }
+}
+
+impl Calls {
+    /// Refuses a call once its message has come, as far as that is no longer or later than it may be.
+    async fn refused(&self, request: Request<Incoming>, status: Status) -> Response<Body> {
+        let mut message = request.into_body();
+        let mut room = self.message_most_bytes;
+        let read = async {
+            while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut message).poll_frame(cx)).await {
+                room = room.saturating_sub(frame.data_ref().map_or(0, bytes::Bytes::len));
+                if room == 0 {
+                    return;
+                }
+            }
+        };
+        if timeout(REFUSED_WITHIN, read).await.is_err() {
+            tracing::debug!("a message that is refused did not come in time");
+        }
+        status.into_http()
     }
 }
 

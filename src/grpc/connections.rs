@@ -14,7 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -145,17 +145,24 @@ impl Connections {
                 return;
             }
         };
+        let first_call_by = Instant::now() + FIRST_CALL_WITHIN;
         match &self.tls {
-            None => self.http2(stream, closing).await,
-            Some(tls) => match timeout(FIRST_CALL_WITHIN, tls.accept(stream)).await {
-                Ok(Ok(stream)) => self.http2(stream, closing).await,
-                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                Err(_) => tracing::debug!("a TLS handshake took too long"),
+            None => self.http2(stream, first_call_by, closing).await,
+            Some(tls) => match closing.run_until_cancelled(timeout_at(first_call_by, tls.accept(stream))).await {
+                Some(Ok(Ok(stream))) => self.http2(stream, first_call_by, closing).await,
+                Some(Ok(Err(error))) => tracing::debug!(%error, "a TLS handshake failed"),
+                Some(Err(_)) => tracing::debug!("a TLS handshake took too long"),
+                None => tracing::debug!("a TLS handshake was broken off at the stop"),
             },
         }
     }
 
-    async fn http2(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, closing: &CancellationToken) {
+    async fn http2(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        first_call_by: Instant,
+        closing: &CancellationToken,
+    ) {
         let client = Arc::new(Client {
             calls: self.calls.clone(),
             session: Session::new(Arc::clone(&self.verifier)),
@@ -170,7 +177,7 @@ impl Connections {
         });
         let mut connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
         let no_call = async {
-            sleep(FIRST_CALL_WITHIN).await;
+            sleep_until(first_call_by).await;
             if client.has_called.load(Ordering::Relaxed) {
                 std::future::pending::<()>().await;
             }

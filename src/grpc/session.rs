@@ -57,3 +57,63 @@ fn unauthenticated(refusal: Refusal) -> Status {
         refusal => Status::unauthenticated(refusal.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use jiff::Timestamp;
+    use tonic::Code;
+
+    use super::*;
+    use crate::auth::testing::{FOREIGN, KEYS, NOW, claims, token, verifier_of};
+
+    static TIME: AtomicI64 = AtomicI64::new(NOW);
+
+    fn clock() -> Timestamp {
+        Timestamp::from_second(TIME.load(Ordering::Relaxed)).unwrap()
+    }
+
+    fn headers(tokens: &[&str]) -> HeaderMap {
+        tokens.iter().map(|token| (AUTHORIZATION, format!("Bearer {token}").parse().unwrap())).collect()
+    }
+
+    #[tokio::test]
+    async fn a_caller_is_known_by_the_same_one_token_while_its_keys_and_its_time_last() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let keys = async |verifier: &Verifier, keys: serde_json::Value| {
+            std::fs::write(file.path(), keys.to_string()).unwrap();
+            verifier.refresh_keys().await.unwrap();
+        };
+        let verifier = Arc::new(verifier_of(file.path().to_str().unwrap(), clock));
+        keys(&verifier, KEYS.jwks()).await;
+        let session = Session::new(Arc::clone(&verifier));
+        let refusal =
+            async |tokens: &[&str]| session.authorize(&headers(tokens)).await.err().map(|status| status.code());
+        let good = token(&claims(None, &["leases.validate"]));
+        let weak = token(&claims(None, &["numbers.read"]));
+
+        assert!(!session.is_known(&headers(&[&good])));
+        assert_eq!(refusal(&[&good]).await, None);
+        assert!(session.is_known(&headers(&[&good])));
+        for (tokens, code) in [
+            (&[good.as_str(), good.as_str()] as &[&str], Code::Unauthenticated),
+            (&[&good, &weak], Code::Unauthenticated),
+            (&[], Code::Unauthenticated),
+            (&[&good[..good.len() - 1]], Code::Unauthenticated),
+            (&[&weak], Code::PermissionDenied),
+        ] {
+            assert_eq!(refusal(tokens).await, Some(code), "{tokens:?}");
+            assert_eq!(refusal(&[&good]).await, None, "and who was refused has not become somebody else");
+        }
+
+        keys(&verifier, FOREIGN.jwks()).await;
+        assert_eq!(refusal(&[&good]).await, Some(Code::Unauthenticated), "the keys were changed");
+        keys(&verifier, KEYS.jwks()).await;
+        assert_eq!(refusal(&[&good]).await, None);
+        TIME.store(NOW + 600 + 29, Ordering::Relaxed);
+        assert_eq!(refusal(&[&good]).await, None);
+        TIME.store(NOW + 600 + 30, Ordering::Relaxed);
+        assert_eq!(refusal(&[&good]).await, Some(Code::Unauthenticated), "its time is over");
+    }
+}

@@ -35,9 +35,28 @@ impl Workers {
 
     /// Gives work to the thread that has the least.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        if let Some(worker) = self.workers.iter().min_by_key(|worker| worker.open.load(Ordering::Relaxed)) {
+        let alive = self.workers.iter().filter(|worker| !worker.work.is_closed());
+        if let Some(worker) = alive.min_by_key(|worker| worker.open.load(Ordering::Relaxed)) {
             worker.spawn(work);
+        } else {
+            tracing::error!("no thread serves gRPC any more");
         }
+    }
+}
+
+/// Counts work for as long as it lives, a panic included.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -59,14 +78,14 @@ impl Worker {
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
-        let open = Arc::clone(&self.open);
-        open.fetch_add(1, Ordering::Relaxed);
-        let counted = async move {
+        let counted = Counted::new(&self.open);
+        let work = async move {
             work.await;
-            open.fetch_sub(1, Ordering::Relaxed);
+            drop(counted);
         };
-        // The thread ends only after this sender: it takes whatever it is given.
-        let _: Result<(), _> = self.work.send(Box::pin(counted));
+        if self.work.send(Box::pin(work)).is_err() {
+            tracing::error!("a connection was lost with the thread that was to serve it");
+        }
     }
 }
 

@@ -49,6 +49,7 @@ use crate::cache::RateLimit;
 use crate::config::Config;
 use crate::jobs::Wakes;
 use crate::operations::blocks::Blocks;
+use crate::operations::capacity::Capacity;
 use crate::operations::numbers::Numbers;
 use crate::operations::quotas::Quotas;
 use crate::store::Store;
@@ -82,6 +83,8 @@ pub struct AppState {
     pub cursors: Cursors,
     /// Woken after a commit that left events to publish.
     pub committed: Arc<Notify>,
+    /// How much of each pool is left.
+    pub capacity: Capacity,
     /// Wakes the jobs of this process.
     pub wakes: Wakes,
     /// How often a tenant may browse.

@@ -73,6 +73,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
             TaskTracker::new(),
         ),
         cursors: Cursors::new(config.security.cursor_key.bytes()),
+        capacity: crate::app::capacity(&config, &store, &committed),
         store,
         committed,
         wakes: crate::jobs::Wakes::default(),

@@ -4,6 +4,7 @@
 //! schedule, a person), so that a lost wake-up costs time and nothing else. What it changes of numbers goes through
 //! [`Numbers::commit_batch`](crate::operations::numbers::Numbers::commit_batch), fenced by the role that it runs on.
 
+pub mod capacity;
 pub mod cascade_recalls;
 pub mod end_quarantine;
 pub mod expire_leases;
@@ -106,7 +107,7 @@ impl Wakes {
 }
 
 /// Every job there is.
-pub const NAMES: [&str; 8] = [
+pub const NAMES: [&str; 9] = [
     release_expired::NAME,
     end_quarantine::NAME,
     expire_leases::NAME,
@@ -115,4 +116,5 @@ pub const NAMES: [&str; 8] = [
     grace_reminders::NAME,
     override_report::NAME,
     reconcile_usage::NAME,
+    capacity::NAME,
 ];

@@ -27,12 +27,23 @@ pub enum AlertKind {
     UsageMismatch,
     /// A replica gets no answer from Redis; its subject is the replica.
     RedisDown,
+    /// Little is left of a pool; its subject is the pool.
+    PoolExhausted,
+    /// Next to nothing is left of a pool; its subject is the pool.
+    BlockCritical,
 }
 
 impl AlertKind {
     /// All there are.
-    pub const ALL: [Self; 5] =
-        [Self::ClockSkew, Self::DeadLetter, Self::CascadeWaiting, Self::UsageMismatch, Self::RedisDown];
+    pub const ALL: [Self; 7] = [
+        Self::ClockSkew,
+        Self::DeadLetter,
+        Self::CascadeWaiting,
+        Self::UsageMismatch,
+        Self::RedisDown,
+        Self::PoolExhausted,
+        Self::BlockCritical,
+    ];
 
     /// Its name.
     #[must_use]
@@ -43,6 +54,8 @@ impl AlertKind {
             Self::CascadeWaiting => "numbering_cascade_waiting",
             Self::UsageMismatch => "numbering_usage_mismatch",
             Self::RedisDown => "numbering_redis_down",
+            Self::PoolExhausted => "numbering_pool_exhausted",
+            Self::BlockCritical => "numbering_block_critical",
         }
     }
 
@@ -51,7 +64,8 @@ impl AlertKind {
     pub const fn severity(self) -> Severity {
         match self {
             Self::ClockSkew | Self::DeadLetter | Self::CascadeWaiting | Self::UsageMismatch => Severity::Critical,
-            Self::RedisDown => Severity::Warning,
+            Self::RedisDown | Self::PoolExhausted => Severity::Warning,
+            Self::BlockCritical => Severity::Sev1,
         }
     }
 
@@ -64,6 +78,7 @@ impl AlertKind {
             Self::CascadeWaiting => "docs/runbooks/cascade-waiting.md",
             Self::UsageMismatch => "docs/runbooks/usage-mismatch.md",
             Self::RedisDown => "docs/runbooks/redis-down.md",
+            Self::PoolExhausted | Self::BlockCritical => "docs/runbooks/pool-exhausted.md",
         }
     }
 }

@@ -139,14 +139,15 @@ impl Validation {
     pub async fn validate(&self, identifier: &str, tenant: &str) -> Result<Answer, Unavailable> {
         let asked_at = Instant::now();
         let question = Question { identifier, tenant };
-        let answer = match self.answerable(&question, self.trust().trusted().as_ref()) {
+        let answerable = self.answerable(&question, self.trust().trusted().as_ref());
+        let answer = match answerable {
             Answerable::Now(answer) => answer,
             Answerable::Once(identifier) => {
                 let known = self.look_up(&[&identifier]).await?;
                 looked_up(&identifier, tenant, &known)?
             }
         };
-        self.measured.record(&self.metrics, &[answer], asked_at.elapsed());
+        self.measured.record(&self.metrics, &answer, asked_at.elapsed());
         Ok(answer)
     }
 
@@ -172,7 +173,7 @@ impl Validation {
                 Answerable::Once(identifier) => looked_up(identifier, question.tenant, &known),
             })
             .collect::<Result<Vec<Answer>, Unavailable>>()?;
-        self.measured.record(&self.metrics, &answers, asked_at.elapsed());
+        self.measured.record_many(&self.metrics, &answers, asked_at.elapsed());
         Ok(answers)
     }
 

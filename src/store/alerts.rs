@@ -112,9 +112,20 @@ impl Store {
         let rows = self.query(include_str!("alerts_read.sql"), &[&open, &before, &most]).await?;
         rows.iter().map(alert).collect()
     }
+
+    /// The alerts that Alertmanager is to be told of, at most `most`: the open ones, and those whose end it has not acknowledged.
+    pub async fn alerts_to_push(&self, most: i64) -> Result<Vec<Alert>, StoreError> {
+        let rows = self.query(include_str!("alerts_to_push.sql"), &[&most]).await?;
+        rows.iter().map(alert).collect()
+    }
+
+    /// Notes that Alertmanager knows of the end of these alerts.
+    pub async fn acknowledge_ends(&self, alerts: &[Uuid]) -> Result<(), StoreError> {
+        self.query(include_str!("alerts_acknowledged.sql"), &[&alerts]).await.map(drop)
+    }
 }
 
-fn alert(row: &Row) -> Result<Alert, StoreError> {
+pub(super) fn alert(row: &Row) -> Result<Alert, StoreError> {
     Ok(Alert {
         alert_id: row.try_get("alert_id")?,
         name: row.try_get("name")?,

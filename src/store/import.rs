@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use numbering_domain::{BlockId, IdentifierClass, OperatorId, RegisteredIdentifier, SigningKeyId};
 use serde_json::{Value, json};
 use tokio_postgres::CopyInSink;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::commit::Origin;
@@ -298,19 +299,26 @@ async fn import_on<E>(
     transaction.batch_execute(include_str!("import_stage.sql")).await?;
     let sink = transaction.copy_in(include_str!("import_copy.sql")).await?;
     let Staged { rows, rejected: invalid, range } = stage(sink, rows).await?;
-    let inserted = match range {
+    let operator = block.file.as_ref().map(|file| file.operator.as_str());
+    let inserted = match &range {
         Range(None) => 0,
-        Range(Some((first, last))) => {
-            let operator = block.file.as_ref().map(|file| file.operator.as_str());
-            transaction
-                .execute(include_str!("import_numbers.sql"), &[&operator, &block.block.0, &first, &last])
-                .await
-                .map(signed)?
-        }
+        Range(Some((first, last))) => transaction
+            .execute(include_str!("import_numbers.sql"), &[&operator, &block.block.0, first, last])
+            .await
+            .map(signed)?,
     };
     let counts = Counts { inserted, duplicates: rows - invalid - inserted, invalid };
     if !record(&transaction, block, counts).await? {
         return Err(ImportFailure::KeyRevoked);
+    }
+    match &range {
+        Range(Some((first, last))) if counts.duplicates > 0 => {
+            let parameters: [&(dyn ToSql + Sync); 4] = [&block.block.0, &operator, first, last];
+            transaction.execute(include_str!("import_heads_of_block.sql"), &parameters).await?;
+        }
+        Range(_) => {
+            transaction.execute(include_str!("import_heads.sql"), &[&block.block.0, &operator]).await?;
+        }
     }
     if invalid > 0 {
         transaction.execute(include_str!("import_rejects.sql"), &[&block.block.0]).await?;

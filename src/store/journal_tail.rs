@@ -2,7 +2,8 @@
 //!
 //! What must stay true: nothing that was committed is passed over, however late its transaction commits and however long
 //! another one runs. So the place in the journal is no number of an entry, but a snapshot of PostgreSQL's: which transactions
-//! had ended when it was last read.
+//! had ended when it was last read. It holds for one incarnation of the server: after a crash or a failover the ids of
+//! transactions that were lost are given out again.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -17,22 +18,27 @@ use super::{Store, StoreError};
 /// were running.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
+    incarnation: String,
     end: u64,
     running: Vec<u64>,
 }
 
 impl Place {
-    /// Reads `xmin:xmax:running,…`, as PostgreSQL writes a `pg_snapshot`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// Reads `xmin:xmax:running,…`, as PostgreSQL writes a `pg_snapshot`, of this incarnation of the server.
+    pub(crate) fn parse(incarnation: &str, text: &str) -> Option<Self> {
         let (_, rest) = text.split_once(':')?;
         let (end, running) = rest.split_once(':')?;
-        let running = running.split(',').filter(|id| !id.is_empty());
-        Some(Self { end: end.parse().ok()?, running: running.map(|id| id.parse().ok()).collect::<Option<_>>()? })
+        let running = running.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().ok());
+        Some(Self {
+            incarnation: incarnation.to_owned(),
+            end: end.parse().ok()?,
+            running: running.collect::<Option<_>>()?,
+        })
     }
 
-    /// Whether the database has gone back behind `earlier`, as a standby does that was not told everything before it took over.
-    fn is_before(&self, earlier: &Self) -> bool {
-        self.end < earlier.end
+    /// Whether what was read up to `earlier`, and what is read from there on, is all there is.
+    fn goes_on_from(&self, earlier: &Self) -> bool {
+        self.incarnation == earlier.incarnation && self.end >= earlier.end
     }
 }
 
@@ -50,7 +56,7 @@ pub struct News {
     /// The tenants that are suspended.
     pub suspended: HashSet<TenantId>,
     /// Whether that is all. It is not when it was read for the first time, when there were more entries than was asked for, or
-    /// when the database has gone back.
+    /// when the server has been restarted, or another has taken over.
     pub complete: bool,
 }
 
@@ -68,7 +74,7 @@ impl Store {
         let reading = rows.first().map(|row| Reading::new(row, "the journal's tail")).ok_or_else(|| {
             StoreError::Impossible { subject: "the journal's tail".into(), what: "the query gives one row" }
         })?;
-        let reached = Place::parse(reading.get("snapshot")?)
+        let reached = Place::parse(reading.get("incarnation")?, reading.get("snapshot")?)
             .ok_or_else(|| reading.impossible("a snapshot is written otherwise"))?;
         let names: Vec<&str> = reading.get("suspended")?;
         let suspended = names
@@ -77,7 +83,7 @@ impl Store {
             .collect::<Result<_, _>>()?;
         let numbers: Vec<String> = reading.get("numbers")?;
         let versions: Vec<i64> = reading.get("versions")?;
-        let complete = place.is_some_and(|place| !reached.is_before(place)) && reading.get::<i64>("entries")? <= most;
+        let complete = place.is_some_and(|place| reached.goes_on_from(place)) && reading.get::<i64>("entries")? <= most;
         Ok(News {
             place: reached,
             now: self.clock().vouched(reading.get("now")?),

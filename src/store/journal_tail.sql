@@ -5,7 +5,8 @@
 --
 -- A transaction that the snapshot before did not see is one that it lists as running, or one that it had not heard of, whose id
 -- is not below its end. Those that this snapshot does not see either have no rows here. So nothing is missed however late a
--- transaction commits, and nothing is read twice. Both branches are sorted by all of the index's columns: without that a
+-- transaction commits, and nothing is read twice. What has an id that is not given out yet was restored from another cluster, and
+-- is no news. The incarnation is another after a restart and after a failover; a standby fails here, as it should. Both branches are sorted by all of the index's columns: without that a
 -- planner who knows nothing of $2 reads the whole journal.
 WITH late AS (
     SELECT j.subject, j.subject_kind, j.version FROM numbering.journal j
@@ -15,7 +16,7 @@ WITH late AS (
 ),
 new AS (
     SELECT j.subject, j.subject_kind, j.version FROM numbering.journal j
-    WHERE j.xid >= $2::text::xid8
+    WHERE j.xid >= $2::text::xid8 AND j.xid < pg_snapshot_xmax(pg_current_snapshot())
     ORDER BY j.xid, j.seq
     LIMIT $3
 ),
@@ -30,6 +31,7 @@ changed AS (
 )
 SELECT clock_timestamp() AS now,
        pg_current_snapshot()::text AS snapshot,
+       left(pg_walfile_name(pg_current_wal_lsn()), 8) || ' ' || pg_postmaster_start_time() AS incarnation,
        (SELECT count(*) FROM news) AS entries,
        changed.numbers, changed.versions,
        EXISTS (SELECT FROM news n WHERE n.subject_kind = 'block') AS inventory_grew,

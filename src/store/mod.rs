@@ -8,6 +8,7 @@ pub mod alerts;
 pub mod allocate;
 pub mod blocks;
 pub mod browse;
+pub mod capacity;
 pub mod cascades;
 mod clock;
 pub mod commit;
@@ -29,6 +30,7 @@ pub mod prices;
 pub mod renewals;
 pub mod reports;
 pub(crate) mod rows;
+mod seen;
 pub mod snapshot;
 pub mod tenants;
 pub mod told;
@@ -39,6 +41,7 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Transaction};
 use jiff::Timestamp;
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, NoTls, Row};
@@ -155,6 +158,8 @@ impl Store {
         config
             .application_name("numbering")
             .connect_timeout(settings.connect_timeout)
+            // A standby knows what was so some time ago.
+            .target_session_attrs(TargetSessionAttrs::ReadWrite)
             .tcp_user_timeout(settings.statement_timeout + settings.connect_timeout)
             .options(format!(
                 "-c lock_timeout={} -c statement_timeout={} -c idle_in_transaction_session_timeout={} -c search_path=numbering -c jit=off",

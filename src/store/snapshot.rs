@@ -13,7 +13,6 @@ use numbering_domain::{Identifier, LeaseId, StateName};
 
 use super::rows::Reading;
 use super::{Store, StoreError};
-use crate::clock::DatabaseClock;
 
 /// One number, as validation sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,25 +38,27 @@ impl Store {
         deadline: Duration,
     ) -> Result<HashMap<Identifier, LoadedSnapshot>, StoreError> {
         let keys: Vec<&str> = identifiers.iter().map(|identifier| identifier.key()).collect();
+        let asked_at = self.clock().expected().now;
         let rows = self.query_within(include_str!("load_snapshots.sql"), &[&keys], deadline).await?;
         let by_key: HashMap<&str, &Identifier> =
             identifiers.iter().map(|identifier| (identifier.key(), *identifier)).collect();
         let mut loaded = HashMap::with_capacity(rows.len());
+        let Some(last) = rows.last() else { return Ok(loaded) };
+        let (as_of, said): (Timestamp, Timestamp) = (last.try_get("as_of")?, last.try_get("now")?);
+        let now = self.clock().vouched(said);
+        // Where the clock is corrected, that is by the moment that the answer came; the facts may be as old as the question.
+        let as_of = if now == said { as_of } else { asked_at };
         for row in &rows {
             let key: &str = row.try_get("identifier")?;
             if let Some(identifier) = by_key.get(key) {
-                loaded.insert((*identifier).clone(), loaded_snapshot(self.clock(), &Reading::new(row, key))?);
+                loaded.insert((*identifier).clone(), loaded_snapshot(&Reading::new(row, key), as_of, now)?);
             }
         }
         Ok(loaded)
     }
 }
 
-fn loaded_snapshot(clock: &DatabaseClock, reading: &Reading<'_>) -> Result<LoadedSnapshot, StoreError> {
-    let (as_of, said): (Timestamp, Timestamp) = (reading.get("as_of")?, reading.get("now")?);
-    let now = clock.vouched(said);
-    // What is corrected of the one is corrected of the other.
-    let as_of = as_of.checked_add(now.duration_since(said)).unwrap_or(as_of);
+fn loaded_snapshot(reading: &Reading<'_>, as_of: Timestamp, now: Timestamp) -> Result<LoadedSnapshot, StoreError> {
     let snapshot = match reading.get("version")? {
         Some(version) => Some(Snapshot { version, facts: facts(reading)? }),
         None => None,

@@ -8,6 +8,7 @@ mod support;
 mod alerts;
 mod allocate;
 mod browse;
+mod capacity;
 mod concurrency;
 mod consume;
 mod development;

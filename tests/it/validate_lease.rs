@@ -210,18 +210,47 @@ async fn a_call_ends_in_time_while_postgresql_does_not_answer() {
     }
 }
 
+/// A client that leaves its deadlines to the server: the message as it is on the wire, all of it ASCII.
+struct Plain {
+    requests: hyper::client::conn::http2::SendRequest<String>,
+    token: String,
+}
+
+impl Plain {
+    async fn connect(app: &TestApp, token: String) -> Self {
+        let stream = TokioIo::new(connect(app.grpc).await);
+        let (requests, connection) =
+            hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        Self { requests, token }
+    }
+
+    /// The status of `ValidateLease` with no time left, in the head of its answer.
+    async fn ask_too_late(&self) -> Code {
+        let (identifier, tenant) = ("+93700000000", "tenant-a");
+        let message = format!("\n\u{c}{identifier}\u{12}\u{8}{tenant}");
+        let length = char::from(u8::try_from(message.len()).unwrap());
+        let request = hyper::Request::post("http://localhost/numbering.v1.LeaseValidation/ValidateLease")
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("grpc-timeout", "0n")
+            .body(format!("\0\0\0\0{length}{message}"))
+            .unwrap();
+        let answer = self.requests.clone().send_request(request).await.unwrap();
+        Code::from_bytes(answer.headers().get("grpc-status").expect("it is refused").as_bytes())
+    }
+}
+
 #[tokio::test]
-async fn a_call_that_has_no_time_left_does_no_work() {
+async fn a_call_that_has_no_time_left_does_no_work_and_many_on_one_connection_do_not_end_it() {
     let app = TestApp::start().await;
-    let mut client = LeaseValidationClient::new(channel(&app).await);
-    let mut late = with_token(pair("+93700000000", "tenant-a"), &validator(&app));
-    late.metadata_mut().insert("grpc-timeout", "0n".parse().unwrap());
-    assert_eq!(client.validate_lease(late).await.unwrap_err().code(), Code::DeadlineExceeded);
+    let client = Plain::connect(&app, validator(&app)).await;
+    let late = futures_util::future::join_all((0..500).map(|_| client.ask_too_late())).await;
+    assert!(late.iter().all(|code| *code == Code::DeadlineExceeded), "{late:?}");
     let text = reqwest::get(format!("http://{}/metrics", app.http)).await.unwrap().text().await.unwrap();
-    assert!(
-        text.contains(r#"numbering_grpc_calls_total{method="ValidateLease",code="DEADLINE_EXCEEDED"} 1"#),
-        "{text}"
-    );
+    let counted = r#"numbering_grpc_calls_total{method="ValidateLease",code="DEADLINE_EXCEEDED"} 500"#;
+    assert!(text.contains(counted), "{text}");
     assert!(!text.contains("numbering_validations_total{"), "{text}");
     app.stop().await;
 }

@@ -5,6 +5,7 @@
 //! inputs give the same answer, so that a decision taken against a row of some version may be committed exactly when the
 //! row still has that version.
 
+pub mod capacity;
 pub mod command;
 pub mod event;
 pub mod identifier;

@@ -3,6 +3,7 @@
 //! What must stay true: it changes nothing; every check says something, whether it went well or not; and one that cannot
 //! be made because another failed is not held against the installation a second time.
 
+mod alertmanager;
 mod billing;
 mod keys;
 mod nats;
@@ -49,6 +50,7 @@ async fn examine(config: &Config, findings: &mut Findings) {
     nats::examine(&config.nats, findings).await;
     keys::examine(&config.auth, findings).await;
     billing::examine(&config.billing, findings).await;
+    alertmanager::examine(&config.alertmanager, findings).await;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! `docs/events/asyncapi.yaml` against what is really sent: one of each event, made as the service makes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -25,6 +25,9 @@ use crate::events::relay::ROLE;
 use crate::jobs::override_report;
 use crate::operations::alerts::{AlertKind, Alerts};
 use crate::operations::blocks::{Blocks, ImportError, ImportSettings, InventoryItem, Purpose, Upload};
+use crate::operations::capacity;
+use crate::store::alerts::NewAlert;
+use crate::store::capacity::{DecidedOn, Pool, PoolCounts};
 use crate::store::commit::Origin;
 use crate::store::outbox::OutboxEntry;
 use crate::store::reports::{Overridden, OverridesOfDay, Report};
@@ -229,6 +232,8 @@ async fn of_all_but_numbers() -> Vec<OutboxEntry> {
     assert!(alerts.raise(AlertKind::DeadLetter, "compliance", "A message is no JSON.", &origin).await.unwrap());
     assert!(alerts.resolve(AlertKind::DeadLetter, "compliance", &origin).await.unwrap());
 
+    of_a_pool(&store, &origin).await;
+
     let held = store.acquire_leadership(ROLE, &Replica::new("test"), TERM).await.unwrap().unwrap();
     let day = "2026-04-20".parse().unwrap();
     let data = override_report::told(day, &OverridesOfDay { count: 1, items: vec![overridden()] });
@@ -236,6 +241,26 @@ async fn of_all_but_numbers() -> Vec<OutboxEntry> {
     let report = Report { name: "quarantine_overrides", day, event_type: override_report::EVENT, data: &data, at };
     assert!(store.publish_report(&held, &report, &origin).await.unwrap());
     store.next_outbox_wave(&held, TERM, 100, &[]).await.unwrap().unwrap().entries
+}
+
+/// A pool that is exhausted, and recovers.
+async fn of_a_pool(store: &Store, origin: &Origin) {
+    let role = store.acquire_leadership("job:capacity", &Replica::new("test"), TERM).await.unwrap().unwrap();
+    let seen = store.pools(jiff::Timestamp::UNIX_EPOCH).await.unwrap().seen;
+    let decided = DecidedOn { role: &role, seen: &seen, origin };
+    let pool = Pool { class: IdentifierClass::Msisdn, operator: "awcc".to_owned(), prefix: "+9370".to_owned() };
+    let counts = PoolCounts { by_state: BTreeMap::from([("AVAILABLE", 4), ("LEASED", 96)]), not_yet_valid: 0 };
+    let (kind, subject, data) = (AlertKind::PoolExhausted, pool.subject(), capacity::told(&pool, &counts, 500));
+    let alert = NewAlert {
+        name: kind.name(),
+        severity: kind.severity(),
+        subject: &subject,
+        summary: "Little is left.",
+        runbook: kind.runbook(),
+    };
+    assert!(store.raise_pool_alert(&decided, &alert, Some((capacity::EXHAUSTED, &data))).await.unwrap());
+    let recovered = Some((capacity::RECOVERED, &data));
+    assert!(store.resolve_pool_alert(&decided, kind.name(), &subject, recovered).await.unwrap());
 }
 
 fn overridden() -> Overridden {

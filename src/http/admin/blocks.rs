@@ -27,6 +27,7 @@ use crate::http::guard::{Authorized, NumberingAdmin};
 use crate::http::paging::{DEFAULT_LIMIT, Paging};
 use crate::http::problem::ApiError;
 use crate::http::shapes::Page;
+use crate::jobs::capacity;
 use crate::operations::blocks::reject::Reject;
 use crate::operations::blocks::spool::SpoolError;
 use crate::operations::blocks::{ImportError, ImportGuard, Imported, Purpose, RenderImported, Upload};
@@ -205,6 +206,7 @@ pub async fn import_block(
             let render: RenderImported = Arc::new(move |imported| import_answer(imported, purpose));
             let guard = claim.map(|claim| ImportGuard { claim, render });
             let imported = state.blocks.import(slot, upload, purpose, origin, guard).await?;
+            state.wakes.wake(capacity::NAME);
             Ok(import_answer(&imported, purpose))
         })
         .await

@@ -15,6 +15,7 @@ use crate::http::command::{Command, answer};
 use crate::http::extract::JsonBody;
 use crate::http::guard::NumberingAdmin;
 use crate::http::problem::ApiError;
+use crate::jobs::capacity;
 use crate::operations::blocks::{ITEMS_MOST, ImportGuard, Imported, InventoryItem, RenderImported};
 use crate::store::idempotency::Answer;
 
@@ -110,6 +111,7 @@ pub async fn add_inventory(
             });
             let guard = claim.map(|claim| ImportGuard { claim, render });
             let imported = state.blocks.add_inventory(items, origin, guard).await?;
+            state.wakes.wake(capacity::NAME);
             Ok(inventory_answer(&imported, &shown))
         })
         .await

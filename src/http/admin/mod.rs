@@ -3,6 +3,7 @@
 pub mod alerts;
 pub mod audit;
 pub mod blocks;
+pub mod capacity;
 pub mod cascades;
 pub mod history;
 pub mod inventory;
@@ -27,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(history::history))
         .routes(routes!(audit::audit))
         .routes(routes!(alerts::list_alerts))
+        .routes(routes!(capacity::pool_capacity))
         .routes(routes!(reports::quarantine_overrides))
         .routes(routes!(tenants::read_tenant, tenants::put_tenant))
         .routes(routes!(tenants::put_quotas))

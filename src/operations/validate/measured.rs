@@ -10,8 +10,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
 
 use super::{Answer, Layer};
-use crate::telemetry::{Metrics, Validated};
+use crate::telemetry::{Metrics, Validated, ValidatedBatch};
 
+/// The quickest first.
 const LAYERS: [Layer; 4] = [Layer::None, Layer::Process, Layer::Redis, Layer::Postgres];
 const VERDICTS: [&str; 9] = [
     "VALID",
@@ -32,31 +33,35 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Counts the answers of one call, which took so long all together.
-    pub(super) fn record(&self, metrics: &Metrics, answers: &[Answer], took: Duration) {
-        if let [answer] = answers {
-            self.add(metrics, layer_index(answer.layer), verdict_index(&answer.verdict), 1, took);
-            return;
-        }
+    /// Counts an answer, and the time that it took.
+    pub(super) fn record(&self, metrics: &Metrics, answer: &Answer, took: Duration) {
+        let (counter, seconds) = self.of(metrics, layer_index(answer.layer), verdict_index(&answer.verdict));
+        counter.inc();
+        seconds.observe(took.as_secs_f64());
+    }
+
+    /// Counts the answers of one call, and the time that they took all together.
+    pub(super) fn record_many(&self, metrics: &Metrics, answers: &[Answer], took: Duration) {
+        let slowest = answers.iter().map(|answer| layer_index(answer.layer)).max().unwrap_or_default();
+        let labels = ValidatedBatch { layer: LAYERS[slowest].as_str() };
+        metrics.validation_batch_seconds.get_or_create(&labels).observe(took.as_secs_f64());
         let mut counts = [[0_u64; VERDICTS.len()]; LAYERS.len()];
         for answer in answers {
             counts[layer_index(answer.layer)][verdict_index(&answer.verdict)] += 1;
         }
         for (layer, of_layer) in counts.iter().enumerate() {
             for (verdict, count) in of_layer.iter().enumerate().filter(|(_, count)| **count > 0) {
-                self.add(metrics, layer, verdict, *count, took);
+                self.of(metrics, layer, verdict).0.inc_by(*count);
             }
         }
     }
 
-    fn add(&self, metrics: &Metrics, layer: usize, verdict: usize, count: u64, took: Duration) {
-        let (counter, seconds) = self.by_labels[layer][verdict].get_or_init(|| {
+    fn of(&self, metrics: &Metrics, layer: usize, verdict: usize) -> &(Counter, Histogram) {
+        self.by_labels[layer][verdict].get_or_init(|| {
             let labels = Validated { layer: LAYERS[layer].as_str(), verdict: VERDICTS[verdict] };
             let counter = metrics.validations.get_or_create_owned(&labels);
             (counter, metrics.validation_seconds.get_or_create_owned(&labels))
-        });
-        counter.inc_by(count);
-        seconds.observe(took.as_secs_f64());
+        })
     }
 }
 
@@ -90,18 +95,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_answer_counts_by_its_layer_and_verdict_and_a_call_s_time_once() {
+    fn each_answer_counts_by_its_layer_and_verdict_and_a_call_s_time_once_by_its_slowest() {
         let (metrics, measured) = (Metrics::default(), Measured::default());
         let wrong = Answer { verdict: Verdict::Refused(Refusal::WrongTenant), layer: Layer::Process };
         let absent = Answer { verdict: Verdict::Refused(Refusal::NotRegistered), layer: Layer::Postgres };
         for _ in 0..2 {
-            measured.record(&metrics, &[wrong, absent, wrong], Duration::from_millis(1));
+            measured.record_many(&metrics, &[wrong, absent, wrong], Duration::from_millis(1));
         }
+        measured.record(&metrics, &wrong, Duration::from_millis(1));
         let text = metrics.encode();
         for line in [
-            r#"numbering_validations_total{layer="process",verdict="WRONG_TENANT"} 4"#,
+            r#"numbering_validations_total{layer="process",verdict="WRONG_TENANT"} 5"#,
             r#"numbering_validations_total{layer="postgres",verdict="NOT_REGISTERED"} 2"#,
-            r#"numbering_validation_duration_seconds_count{layer="process",verdict="WRONG_TENANT"} 2"#,
+            r#"numbering_validation_duration_seconds_count{layer="process",verdict="WRONG_TENANT"} 1"#,
+            r#"numbering_validation_batch_duration_seconds_count{layer="postgres"} 2"#,
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

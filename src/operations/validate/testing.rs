@@ -82,19 +82,20 @@ impl Bench {
         tokio::spawn(connection);
         superuser.batch_execute(include_str!("testing.sql")).await.unwrap();
 
-        let store = Store::new(&StoreSettings {
+        let settings = |pool_size| StoreSettings {
             url: databases.app_url(database),
-            pool_size: 8,
+            pool_size,
             acquire_timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(2),
             lock_timeout: Duration::from_secs(2),
             statement_timeout: Duration::from_secs(5),
-        })
-        .unwrap();
+        };
+        let store = Store::new(&settings(8)).unwrap();
+        let journal = || Store::new(&settings(1)).unwrap();
         let metrics = Arc::new(Metrics::default());
         let stop = CancellationToken::new();
-        let (cache, validation) = replica(&store, &redis, &metrics, &stop).await;
-        let (_, other) = replica(&store, &redis, &Arc::default(), &stop).await;
+        let (cache, validation) = replica(&store, journal(), &redis, &metrics, &stop).await;
+        let (_, other) = replica(&store, journal(), &redis, &Arc::default(), &stop).await;
         Self { redis, superuser, cache, validation, other, metrics, _stop: stop.drop_guard(), _directory: directory }
     }
 
@@ -106,6 +107,7 @@ impl Bench {
 /// Validation as one replica has it, connected and trusted.
 async fn replica(
     store: &Store,
+    journal: Store,
     redis: &Server,
     metrics: &Arc<Metrics>,
     stop: &CancellationToken,
@@ -120,9 +122,9 @@ async fn replica(
     };
     let validation = Validation::start(plan, store.clone(), cache.clone(), 2_048, Arc::clone(metrics));
     tokio::spawn({
-        let (store, trust, cache, stop) = (store.clone(), Arc::clone(cache.trust()), cache.clone(), stop.clone());
+        let (trust, cache, stop) = (Arc::clone(cache.trust()), cache.clone(), stop.clone());
         async move {
-            tokio::join!(trust.follow(&store, &stop), cache.keep_connected(stop.clone()));
+            tokio::join!(trust.follow(&journal, &stop), cache.keep_connected(stop.clone()));
         }
     });
     eventually("Redis is connected", async || cache.snapshots().link().is_up()).await;

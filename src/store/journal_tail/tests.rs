@@ -14,19 +14,21 @@ const TEMPLATE: &str = "numbering_template";
 
 #[test]
 fn a_snapshot_is_read_as_postgresql_writes_it() {
-    let place = |end, running: &[u64]| Some(Place { end, running: running.to_vec() });
-    assert_eq!(Place::parse("10:20:10,14,15"), place(20, &[10, 14, 15]));
-    assert_eq!(Place::parse("20:20:"), place(20, &[]));
+    let place = |end, running: &[u64]| Some(Place { incarnation: "1".into(), end, running: running.to_vec() });
+    assert_eq!(Place::parse("1", "10:20:10,14,15"), place(20, &[10, 14, 15]));
+    assert_eq!(Place::parse("1", "20:20:"), place(20, &[]));
+    assert_eq!(Place::parse("1", "10:20:"), place(20, &[]), "of a transaction that asks for it with an id of its own");
     for text in ["", "20:20", "a:b:c", "10:20:x", "10::"] {
-        assert_eq!(Place::parse(text), None, "{text:?}");
+        assert_eq!(Place::parse("1", text), None, "{text:?}");
     }
 }
 
 #[test]
-fn a_database_that_has_gone_back_is_seen() {
-    let place = |end| Place { end, running: Vec::new() };
-    assert!(place(19).is_before(&place(20)));
-    assert!(!place(20).is_before(&place(20)));
+fn a_database_that_has_gone_back_or_is_another_is_seen() {
+    let place = |incarnation: &str, end| Place { incarnation: incarnation.into(), end, running: Vec::new() };
+    assert!(place("1", 20).goes_on_from(&place("1", 20)));
+    assert!(!place("1", 19).goes_on_from(&place("1", 20)));
+    assert!(!place("2", 30).goes_on_from(&place("1", 20)));
 }
 
 struct Bench {
@@ -122,8 +124,21 @@ async fn a_reader_that_was_away_for_long_is_told_that_it_missed_some() {
     let more = bench.news(Some(&place)).await;
     assert!(!more.complete, "{more:?}");
     assert!(bench.news(Some(&more.place)).await.complete, "and goes on from there");
-    let ahead = Place { end: more.place.end + 1_000, running: Vec::new() };
+    let ahead = Place { end: more.place.end + 1_000, ..more.place.clone() };
     assert!(!bench.news(Some(&ahead)).await.complete, "the database has gone back");
+    let of_another = Place { incarnation: "00000002 2026".into(), ..more.place };
+    assert!(!bench.news(Some(&of_another)).await.complete, "another server has taken over");
+}
+
+#[tokio::test]
+async fn what_was_restored_from_another_cluster_is_no_news() {
+    let bench = Bench::start().await;
+    let place = bench.news(None).await.place;
+    enter(&bench.superuser, "1111", 1, 1).await;
+    let restored = "UPDATE numbering.journal SET xid = '9000000000' WHERE subject = '1111'";
+    bench.superuser.batch_execute(restored).await.unwrap();
+    let news = bench.news(Some(&place)).await;
+    assert!(news.complete && news.changed.is_empty(), "{news:?}");
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ GET    /v1/admin/numbers/{identifier}/history                  LEASED      200  
 GET    /v1/admin/numbering/audit                               LEASED      200      no      no      no                         no      ok     ok          no         no
 GET    /v1/admin/numbering/reports/quarantine-overrides        QUARANTINE  200      no      no      no                         no      ok     ok          no         no
 GET    /v1/admin/numbering/alerts                              AVAILABLE   200      no      no      no                         no      ok     no          no         no
+GET    /v1/admin/numbering/pools/capacity                      AVAILABLE   200      no      no      no                         no      ok     no          no         no
 GET    /v1/admin/numbering/tenants/{tenantId}                  LEASED      200      no      no      no                         no      ok     no          no         no
 PUT    /v1/admin/numbering/tenants/{tenantId}                  AVAILABLE   200      no      no      no                         no      ok     no          no         no
 PUT    /v1/admin/numbering/tenants/{tenantId}/quotas           AVAILABLE   200      no      no      no                         no      ok     no          no         no

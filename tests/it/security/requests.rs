@@ -139,6 +139,7 @@ impl World {
             | "POST /v1/admin/numbers/{identifier}/reinstate"
             | "GET /v1/admin/numbers/{identifier}/history"
             | "GET /v1/admin/numbering/reports/quarantine-overrides"
+            | "GET /v1/admin/numbering/pools/capacity"
             | "GET /v1/admin/numbering/operators/{operatorId}"
             | "DELETE /v1/admin/numbering/operators/{operatorId}/keys/{keyId}"
             | "DELETE /v1/admin/numbering/prices/{priceId}"

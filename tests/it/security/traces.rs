@@ -4,9 +4,19 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
 
-/// Tables that move by themselves: the clock, when jobs run next and what their runs did, what waits to be published, and who
-/// leads.
-const RESTLESS: [&str; 5] = ["clock", "job_runs", "jobs", "leaderships", "outbox"];
+/// Tables that move by themselves: the clock, when jobs run next and what their runs did, what waits to be published, who
+/// leads, and what follows the journal.
+const RESTLESS: [&str; 9] = [
+    "clock",
+    "job_runs",
+    "jobs",
+    "leaderships",
+    "outbox",
+    "pool_counts",
+    "pool_days",
+    "pool_operators",
+    "pool_position",
+];
 
 /// Every table with the count and the hash of its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]

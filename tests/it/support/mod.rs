@@ -6,6 +6,7 @@ pub(crate) mod billing;
 pub(crate) mod blocks;
 mod events;
 pub(crate) mod incoming;
+pub(crate) mod pager;
 pub(crate) mod prices;
 pub(crate) mod tokens;
 mod wait;
