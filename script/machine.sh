@@ -1,4 +1,4 @@
-# Sourced by script/server and script/test: sees to it that the machine has what they need. Nothing is installed that is
+# Sourced by the scripts beside it: sees to it that the machine has what they need. Nothing is installed that is
 # there already, and nothing that runs is started, stopped or configured.
 
 # Ends with a fault in plain words and what to do about it.
@@ -37,6 +37,12 @@ missing_servers() {
 # Names the Debian packages that building needs and that are missing.
 missing_build_tools() {
     has cc || echo gcc libc6-dev
+}
+
+# Names the Debian packages that measuring needs and that are missing. pgbench comes with PostgreSQL's server.
+missing_load_tools() {
+    has h2load || echo nghttp2-client
+    has psql || echo postgresql-client
 }
 
 # need_apt NAME…: sees to it that Debian packages can be had, and sets as_root to what makes a command root's.

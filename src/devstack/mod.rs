@@ -50,6 +50,8 @@ pub struct StackOptions {
     pub nats_accounts: u16,
     /// What PostgreSQL has in its environment beside the ordinary, for tests that turn its clock.
     pub postgres_environment: Vec<(OsString, OsString)>,
+    /// Settings of PostgreSQL in place of the ordinary ones, such as `shared_buffers=2GB`, for measurements.
+    pub postgres_settings: Vec<String>,
 }
 
 /// A running PostgreSQL, Redis and NATS. Dropping it kills them; [`Stack::stop`] stops them in good order.
@@ -78,7 +80,7 @@ impl Stack {
     /// Like [`Stack::start`], in a data directory that is held already.
     pub async fn start_in(home: Arc<Home>, options: StackOptions) -> anyhow::Result<Self> {
         let ((postgres, databases), redis, nats) = tokio::try_join!(
-            postgres::start_with(&home, &options.postgres_environment),
+            postgres::start_with(&home, &options.postgres_environment, &options.postgres_settings),
             redis::start(&home),
             nats::start(&home, options.nats_accounts)
         )?;

@@ -23,13 +23,14 @@ const SOCKET_DIRECTORY_MAX: usize = 107 - "/.s.PGSQL.65535.lock".len();
 ///
 /// When the machine has no PostgreSQL, root's stand-in user cannot reach the data directory, or it does not start.
 pub async fn start(home: &Arc<Home>) -> anyhow::Result<(Server, Databases)> {
-    start_with(home, &[]).await
+    start_with(home, &[], &[]).await
 }
 
-/// Like [`start`], with more in its environment.
+/// Like [`start`], with more in its environment, and with settings that count instead of the ordinary ones.
 pub(super) async fn start_with(
     home: &Arc<Home>,
     environment: &[(OsString, OsString)],
+    settings: &[String],
 ) -> anyhow::Result<(Server, Databases)> {
     let account = Account::for_postgres(home.path())?;
     let databases = Databases::new(home.path(), home.port("postgres")?)?;
@@ -42,7 +43,7 @@ pub(super) async fn start_with(
     // then the postmaster takes its backends with it.
     (launch.stop_signal, launch.death_signal) = (Signal::INT, Signal::QUIT);
     launch.account = account;
-    launch.arguments = arguments(&data, databases.port());
+    launch.arguments = arguments(&data, databases.port(), settings);
     let listen = (Ipv4Addr::LOCALHOST, databases.port()).into();
     let in_environment = within(launch.clone(), environment)?;
     let mut server = Server::new(home, "postgres", listen, databases.superuser_url("postgres"), in_environment)?;
@@ -68,7 +69,7 @@ fn within(mut launch: Launch, environment: &[(OsString, OsString)]) -> anyhow::R
     Ok(launch)
 }
 
-fn arguments(data: &Path, port: u16) -> Vec<OsString> {
+fn arguments(data: &Path, port: u16, more: &[String]) -> Vec<OsString> {
     // Beside the data, where PostgreSQL's own user may write.
     let sockets = data.parent().filter(|place| place.as_os_str().len() <= SOCKET_DIRECTORY_MAX);
     let sockets = sockets.unwrap_or(Path::new("")).display();
@@ -83,7 +84,8 @@ fn arguments(data: &Path, port: u16) -> Vec<OsString> {
         "log_timezone=UTC".to_owned(),
         "log_line_prefix=%m [%p] %q%u@%d ".to_owned(),
     ];
-    let settings = settings.into_iter().flat_map(|setting| ["-c".into(), setting.into()]);
+    // Of a setting that is given twice, the latter counts.
+    let settings = settings.into_iter().chain(more.iter().cloned()).flat_map(|setting| ["-c".into(), setting.into()]);
     ["-D".into(), data.into()].into_iter().chain(settings).collect()
 }
 

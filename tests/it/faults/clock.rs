@@ -38,7 +38,7 @@ impl Turned {
             set("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
             set("FAKETIME_DISABLE_SHM", "1".into()),
         ];
-        let options = StackOptions { nats_accounts: 1, postgres_environment };
+        let options = StackOptions { nats_accounts: 1, postgres_environment, ..StackOptions::default() };
         let stack = Stack::start(directory.path(), options).await.unwrap();
         Self { stack, offset, _directory: directory }
     }

@@ -1,0 +1,78 @@
+//! Four times the load that can be carried: what can be answered in time is answered, the rest is refused at once, and when the
+//! load is gone everything is as before.
+//!
+//! Each call asks for many pairs that nothing remembers, so that the work is PostgreSQL's and the service's: a client of single
+//! calls would itself take most of a machine of two cores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::caller::{Ask, Caller, many};
+use crate::figures::{Figure, Quantity};
+use crate::load::{as_f64, closed, open};
+use crate::seed;
+use crate::stand::Stand;
+
+use super::validate_miss::NO_MEMORY;
+
+/// Pairs of one call.
+const PAIRS: u64 = 200;
+/// Different calls, made up beforehand.
+const QUESTIONS: u64 = 500;
+/// Calls under way where the peak is looked for.
+const UNDER_WAY: usize = 32;
+const CONNECTIONS: usize = 8;
+/// Nobody waits longer for an answer, in milliseconds.
+const PATIENCE_MS: u32 = 1_000;
+/// How much more than the peak.
+const TIMES: f64 = 4.0;
+
+pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
+    let site = stand.leased().await?;
+    let replica = stand.replica(&site, &NO_MEMORY).await?;
+    stand.stack.redis.stop().await;
+    let caller = Caller::connect(replica.grpc, CONNECTIONS, &stand.issuer.validator()?, Ask::Many).await?;
+    let caller = caller.with_deadline(PATIENCE_MS)?;
+    let leases = stand.sizes.leases;
+    let question =
+        |number: u64| many((0..PAIRS).map(|pair| seed::leased(seed::scattered(number * PAIRS + pair, leases))));
+    let questions: Arc<Vec<Bytes>> = Arc::new((0..QUESTIONS).map(question).collect());
+    let ask = move |number: u64| {
+        let (caller, questions) = (caller.clone(), Arc::clone(&questions));
+        async move {
+            let index = usize::try_from(number % QUESTIONS)?;
+            caller.call(number, questions.get(index).cloned().unwrap_or_default()).await
+        }
+    };
+
+    let span = stand.sizes.span;
+    closed(UNDER_WAY, span / 2, ask.clone()).await?.all_good("warming up")?;
+    let peak = closed(UNDER_WAY, span, ask.clone()).await?.all_good("the peak")?.rate();
+    let overloaded = open(peak * TIMES, span * 2, ask.clone()).await?;
+    // From the very moment that the load is gone.
+    let after = open(peak / 2.0, Duration::from_secs(1), ask).await?;
+    stand.stack.redis.start().await?;
+    replica.stop().await;
+
+    let pairs = |calls: f64| Quantity::per_second(calls * as_f64(PAIRS));
+    let all = as_f64(overloaded.good + overloaded.refusals());
+    let mut figures = vec![
+        Figure::told("four times the peak, pairs answered", pairs(overloaded.rate()))
+            .beside(pairs(peak), "peak")
+            .times_at_least(0.8),
+        Figure::told("offered", pairs(all / overloaded.elapsed.as_secs_f64())),
+        Figure::told("p95 of what was answered", Quantity::seconds(overloaded.quantile(0.95))),
+    ];
+    for (why, count) in &overloaded.refused {
+        figures.push(Figure::told(format!("refused: {why}"), Quantity::share(as_f64(*count) / all)));
+    }
+    let answered = as_f64(after.good) / as_f64(after.good + after.refusals());
+    figures.push(Figure::at_least(
+        "half the peak, in the second after: answered",
+        Quantity::share(answered),
+        Quantity::share(0.99),
+    ));
+    Ok(figures)
+}
