@@ -111,13 +111,7 @@ impl App {
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::default());
         let (http, grpc) = listeners(&config).await?;
-        let clock = Arc::new(DatabaseClock::new(tolerance(&config)));
-        let store = Store::new(&store_settings(&config))?.with_clock(Arc::clone(&clock));
-        // Who follows the journal never waits behind requests for a connection.
-        let journal =
-            Store::new(&StoreSettings { pool_size: 1, ..store_settings(&config) })?.with_clock(Arc::clone(&clock));
-        let outbox =
-            Store::planning_anew(&StoreSettings { pool_size: 3, ..store_settings(&config) })?.with_clock(clock);
+        let Stores { store, journal, outbox } = Stores::new(&config)?;
         let cache = Cache::new(&config.redis, &config.cache, &metrics)?;
         let expiries = Expiries::new(config.redis.timers_url.as_str(), &metrics)?;
         let replica = Replica::new(&replica_name(&config, bound(&http)));
@@ -285,6 +279,27 @@ impl App {
         workers.wait().await;
         tracing::info!("stopped");
         served.map(drop)
+    }
+}
+
+/// The ways to PostgreSQL.
+struct Stores {
+    store: Store,
+    /// For who follows the journal, who never waits behind requests for a connection.
+    journal: Store,
+    /// For the relay.
+    outbox: Store,
+}
+
+impl Stores {
+    fn new(config: &Config) -> Result<Self, StoreError> {
+        let clock = Arc::new(DatabaseClock::new(tolerance(config)));
+        let settings = |pool_size| StoreSettings { pool_size, ..store_settings(config) };
+        Ok(Self {
+            store: Store::new(&store_settings(config))?.with_clock(Arc::clone(&clock)),
+            journal: Store::new(&settings(1))?.with_clock(Arc::clone(&clock)),
+            outbox: Store::planning_anew(&settings(3))?.with_clock(clock),
+        })
     }
 }
 
