@@ -39,6 +39,7 @@ use crate::operations::billing::Billing;
 use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::capacity::{Capacity, Thresholds};
 use crate::operations::numbers::Numbers;
+use crate::operations::places::Places;
 use crate::operations::quotas::Quotas;
 use crate::operations::renewal::Renewals;
 use crate::operations::told::Tidings;
@@ -175,6 +176,8 @@ impl App {
         );
         let state = AppState {
             browse_limit: browse_limit(&config, &cache),
+            allocate_limit: allocate_limit(&config, &cache),
+            searches: searches(&config),
             exports: Arc::new(Semaphore::new(config.export.max_concurrent)),
             capacity: capacity(&config, &store, &committed),
             cursors: Cursors::new(config.security.cursor_key.bytes()),
@@ -403,6 +406,19 @@ pub(crate) fn browse_limit(config: &Config, cache: &Cache) -> RateLimit {
     let settings = &config.browse;
     let rate = |turns| Rate { turns, window: settings.rate_window.duration() };
     cache.rate_limit("browse", rate(settings.rate_limit), rate(settings.rate_limit_without_redis))
+}
+
+/// How often a tenant may have numbers searched for.
+pub(crate) fn allocate_limit(config: &Config, cache: &Cache) -> RateLimit {
+    let settings = &config.allocate;
+    let rate = |turns| Rate { turns, window: settings.rate_window.duration() };
+    cache.rate_limit("allocate", rate(settings.rate_limit), rate(settings.rate_limit_without_redis))
+}
+
+/// The places for searches; one tenant has half of them at most.
+pub(crate) fn searches(config: &Config) -> Places {
+    let all = config.allocate.max_concurrent;
+    Places::new(all, all.div_ceil(2))
 }
 
 pub(crate) fn import_settings(config: &Config) -> ImportSettings {

@@ -51,6 +51,7 @@ use crate::jobs::Wakes;
 use crate::operations::blocks::Blocks;
 use crate::operations::capacity::Capacity;
 use crate::operations::numbers::Numbers;
+use crate::operations::places::Places;
 use crate::operations::quotas::Quotas;
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -89,6 +90,10 @@ pub struct AppState {
     pub wakes: Wakes,
     /// How often a tenant may browse.
     pub browse_limit: RateLimit,
+    /// How often a tenant may have numbers searched for.
+    pub allocate_limit: RateLimit,
+    /// The places for searches.
+    pub searches: Places,
     /// The places for exports.
     pub exports: Arc<Semaphore>,
 }

@@ -78,6 +78,8 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
         committed,
         wakes: crate::jobs::Wakes::default(),
         browse_limit: crate::app::browse_limit(&config, &cache),
+        allocate_limit: crate::app::allocate_limit(&config, &cache),
+        searches: crate::app::searches(&config),
         exports: Arc::new(tokio::sync::Semaphore::new(config.export.max_concurrent)),
         plan,
         config: Arc::new(config),

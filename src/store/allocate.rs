@@ -25,13 +25,15 @@ const LONGER: i64 = 4;
 /// The most that one statement looks at.
 const LONGEST_STRETCH: i64 = 64_000;
 
-/// What a tenant may take, of one moment.
+/// What a search came to.
 #[derive(Clone, Debug)]
-pub struct Found {
-    /// The tenant's standing.
-    pub standing: TenantStanding,
-    /// Canonical identifiers: enough of them, or all there are.
-    pub identifiers: Vec<String>,
+pub enum Searched<R> {
+    /// Canonical identifiers of what the tenant may take, of one moment: enough of them, or all there are.
+    Found(Vec<String>),
+    /// The tenant was not admitted, and nothing was looked at.
+    Refused(R),
+    /// The tenant has not been seen before.
+    Unknown,
 }
 
 /// Which of the numbers that are asked for are locked, and how.
@@ -78,23 +80,27 @@ pub enum Done<R> {
 
 impl Store {
     /// What `tenant` may take now of what the filter finds: `enough`, or all there is where that is less, and up to `most` where
-    /// more lies beside them. `None` where the tenant has not been seen before.
+    /// more lies beside them. `admit` says whether there is anything to look for, by the tenant's standing alone.
     ///
     /// What is not eligible for vanity comes first. Each search starts at a random place, so that those who search at the same
     /// time find different numbers.
-    pub async fn search(
+    pub async fn search<R>(
         &self,
         filter: &BrowseFilter,
         tenant: &TenantId,
         never_leasable: &[String],
         enough: usize,
         most: usize,
-    ) -> Result<Option<Found>, StoreError> {
+        admit: impl FnOnce(&TenantStanding) -> Result<(), R>,
+    ) -> Result<Searched<R>, StoreError> {
         // One snapshot: where there are not enough, there was one moment at which that was so.
         self.snapshot(async |transaction| {
             query(&transaction, include_str!("allocate_settings.sql"), &[]).await?;
             let Locked { standing, .. } = self.load_many(&transaction, &[], tenant).await?;
-            let Some(standing) = standing else { return Ok(None) };
+            let Some(standing) = standing else { return Ok(Searched::Unknown) };
+            if let Err(refused) = admit(&standing) {
+                return Ok(Searched::Refused(refused));
+            }
             let mut search =
                 Search { store: self, transaction, tenant, never_leasable, enough, most, found: Vec::new() };
             for branch in branches(filter, &standing) {
@@ -103,7 +109,7 @@ impl Store {
             search.overdue(filter, &standing).await?;
             let Search { transaction, found, .. } = search;
             transaction.commit().await?;
-            Ok(Some(Found { standing, identifiers: found }))
+            Ok(Searched::Found(found))
         })
         .await
     }

@@ -1,5 +1,7 @@
 //! Several numbers reserved at once: any that match, or each of a list.
 
+mod searches;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,8 @@ use crate::support::{Answer, Client, TestApp, until};
 
 const RESERVE: &str = "/v1/numbers/reserve";
 /// However busy the machine is: these tests are about what is granted, not about how much is taken on.
-const PATIENT: [(&str, &str); 3] = [
+const PATIENT: [(&str, &str); 4] = [
+    ("NUMBERING_ALLOCATE__TIMEOUT", "30s"),
     ("NUMBERING_DATABASE__ACQUIRE_TIMEOUT", "20s"),
     ("NUMBERING_DATABASE__LOCK_TIMEOUT", "20s"),
     ("NUMBERING_DATABASE__STATEMENT_TIMEOUT", "20s"),

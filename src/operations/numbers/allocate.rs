@@ -6,16 +6,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use numbering_domain::{
     Acting, Command, Counter, Number, Policy, Rejection, ReservationId, TenantId, TenantStanding, TenantStatus,
     Transition, decide,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{DECISIONS, Numbers, OrderError};
+use crate::operations::places::Place;
 use crate::store::StoreError;
-use crate::store::allocate::{Decided, Done, Found, Lock, Locked, each_once};
+use crate::store::allocate::{Decided, Done, Lock, Locked, Searched, each_once};
 use crate::store::browse::BrowseFilter;
 use crate::store::commit::Origin;
 use crate::store::idempotency::{Answer, Claim};
@@ -44,6 +48,25 @@ pub struct AnyNumbers {
     pub partial: bool,
     /// Who asks, for the journal.
     pub origin: Origin,
+}
+
+/// The time that a search has, with what it finds reserved.
+#[derive(Debug)]
+pub struct SearchTime {
+    /// Its place among the searches.
+    pub place: Place,
+    /// How long in all, the wait for the place too.
+    pub limit: Duration,
+    /// When that is over.
+    pub over: Instant,
+}
+
+impl SearchTime {
+    /// Waits for `work`, until the time is over.
+    async fn within<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, AllocationError> {
+        let late = |_| AllocationError::TookTooLong { limit: self.limit };
+        Ok(tokio::time::timeout_at(self.over, work).await.map_err(late)??)
+    }
 }
 
 /// Each of these numbers, by itself.
@@ -75,6 +98,12 @@ pub enum AllocationError {
         wanted: usize,
         /// How many there were.
         available: usize,
+    },
+    /// It was not done in time. What the numbers are is not known.
+    #[error("numbers were searched for and reserved for longer than {} ms", .limit.as_millis())]
+    TookTooLong {
+        /// In which time.
+        limit: Duration,
     },
     /// As for a single number.
     #[error(transparent)]
@@ -110,17 +139,18 @@ impl Numbers {
     /// tenant's quota allows. Once begun it goes on to its end, also when the caller stops waiting.
     ///
     /// # Errors
-    /// [`AllocationError::TooFew`] where fewer match, a rejection by the rules; the others when it could not be done. Then
-    /// nothing was.
+    /// [`AllocationError::TooFew`] where fewer match, a rejection by the rules; the others when it could not be done, or not in
+    /// time. Then nothing was; but where the time was over in the middle of a commit, it may have been.
     pub async fn reserve_any(
         &self,
         wanted: AnyNumbers,
+        time: SearchTime,
         claim: Option<Claim>,
         render: RenderAny,
     ) -> Result<Answer, AllocationError> {
         let numbers = self.clone();
         let work = async move {
-            let done = numbers.search_and_reserve(&wanted, claim.as_ref(), &render).await?;
+            let done = numbers.search_and_reserve(&wanted, &time, claim.as_ref(), &render).await?;
             Ok(render(&done))
         };
         self.begun.spawn(StoreUse::carried(work)).await.map_err(OrderError::from)?
@@ -145,28 +175,28 @@ impl Numbers {
     async fn search_and_reserve(
         &self,
         wanted: &AnyNumbers,
+        time: &SearchTime,
         claim: Option<&Claim>,
         render: &RenderAny,
     ) -> Result<Vec<Transition>, AllocationError> {
         let mut settled = false;
         let mut round = 0;
         while round < ROUNDS {
-            let found = self.found(wanted).await?;
-            let target = found.identifiers.len().min(wanted.count);
+            let found = self.found(wanted, time).await?;
+            let target = found.len().min(wanted.count);
             if target < wanted.count && (target == 0 || !wanted.partial) {
                 return Err(AllocationError::TooFew { wanted: wanted.count, available: target });
             }
             let lock = if round < ROUNDS_WITHOUT_WAITING { Lock::Free(target) } else { Lock::ToBeHad(target) };
             let policy = Arc::clone(&self.policy);
             let choose = |locked: Locked| {
-                let in_order = found.identifiers.iter().filter_map(|identifier| locked.numbers.get(identifier));
+                let in_order = found.iter().filter_map(|identifier| locked.numbers.get(identifier));
                 let transitions = grant(in_order, &locked, target, wanted.partial && settled, &policy)?;
                 let answer = claim.is_some().then(|| render(&transitions));
                 Ok(Decided { transitions, answer })
             };
-            let done =
-                self.store.commit_locked(&found.identifiers, lock, &wanted.tenant, &wanted.origin, claim, choose).await;
-            match done {
+            let committed = self.store.commit_locked(&found, lock, &wanted.tenant, &wanted.origin, claim, choose);
+            match time.within(committed).await {
                 Ok(Done::Committed(done, now)) => {
                     self.tell(&done, now).await;
                     return Ok(done);
@@ -180,8 +210,8 @@ impl Numbers {
                     return Err(refusal.into());
                 }
                 Ok(Done::Refused(Refused::Taken | Refused::Unknown) | Done::Changed) => {}
-                Err(error) if error.is_transient() => {}
-                Err(error) => return Err(error.into()),
+                Err(AllocationError::Order(OrderError::Store(error))) if error.is_transient() => {}
+                Err(error) => return Err(error),
             }
             round += 1;
             self.metrics.allocations_retried.inc();
@@ -190,23 +220,20 @@ impl Numbers {
     }
 
     /// What the tenant may take now, with some to spare where there are.
-    async fn found(&self, wanted: &AnyNumbers) -> Result<Found, AllocationError> {
+    async fn found(&self, wanted: &AnyNumbers, time: &SearchTime) -> Result<Vec<String>, AllocationError> {
         let AnyNumbers { tenant, filter, never_leasable, count, .. } = wanted;
         let most = count + SPARE;
-        let mut found = self.store.search(filter, tenant, never_leasable, *count, most).await?;
-        if found.is_none() {
+        let admit = |standing: &TenantStanding| admitted(standing, filter);
+        let search = || time.within(self.store.search(filter, tenant, never_leasable, *count, most, admit));
+        let mut searched = search().await?;
+        if matches!(searched, Searched::Unknown) {
             self.store.meet_tenant(tenant, &self.default_plan).await?;
-            found = self.store.search(filter, tenant, never_leasable, *count, most).await?;
+            searched = search().await?;
         }
-        let found = found.ok_or_else(|| unmet(tenant))?;
-        if found.standing.status == TenantStatus::Suspended {
-            return Err(Rejection::TenantSuspended.into());
-        }
-        match &filter.operator {
-            Some(operator) if !found.standing.may_use_operator(Some(operator)) => {
-                Err(Rejection::OperatorNotAllowed { operator: operator.clone() }.into())
-            }
-            _ => Ok(found),
+        match searched {
+            Searched::Found(identifiers) => Ok(identifiers),
+            Searched::Refused(refusal) => Err(refusal.into()),
+            Searched::Unknown => Err(unmet(tenant).into()),
         }
     }
 
@@ -257,6 +284,19 @@ impl Numbers {
             decisions += 1;
         }
         Err(StoreError::Contended { attempts: DECISIONS }.into())
+    }
+}
+
+/// Whether the tenant may reserve any of these at all.
+fn admitted(standing: &TenantStanding, filter: &BrowseFilter) -> Result<(), Rejection> {
+    if standing.status == TenantStatus::Suspended {
+        return Err(Rejection::TenantSuspended);
+    }
+    match &filter.operator {
+        Some(operator) if !standing.may_use_operator(Some(operator)) => {
+            Err(Rejection::OperatorNotAllowed { operator: operator.clone() })
+        }
+        _ => Ok(()),
     }
 }
 
