@@ -418,6 +418,27 @@ async fn numbers_that_others_have_locked_are_waited_for_and_are_there_when_the_o
     app.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_others_have_locked_for_longer_than_one_round_waits_are_had_in_a_later_one() {
+    let app = TestApp::start().await;
+    let a = app.on_plan("tenant-a", "premium").await;
+    app.stock_numbers(10).await;
+    let mut other = app.superuser().await;
+    let lock = other.transaction().await.unwrap();
+    lock.query("SELECT FROM numbering.numbers FOR UPDATE", &[]).await.unwrap();
+    let request = tokio::spawn(async move { a.post(RESERVE, &any(10)).await });
+    // Two rounds wait for nobody; after the third a lock timeout is over.
+    until("a round has waited in vain", async || {
+        assert!(!request.is_finished());
+        let metrics = reqwest::get(format!("http://{}/metrics", app.http)).await.unwrap().text().await.unwrap();
+        metrics.lines().any(|line| line == "numbering_allocation_retries_total 3")
+    })
+    .await;
+    lock.rollback().await.unwrap();
+    assert_eq!(identifiers(&request.await.unwrap().expect(200)).len(), 10);
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn a_pool_that_is_99_percent_taken_and_a_rare_pattern_find_what_is_left() {
     let app = TestApp::start_with(&PATIENT).await;

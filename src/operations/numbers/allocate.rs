@@ -210,7 +210,9 @@ impl Numbers {
                     return Err(refusal.into());
                 }
                 Ok(Done::Refused(Refused::Taken | Refused::Unknown) | Done::Changed) => {}
-                Err(AllocationError::Order(OrderError::Store(error))) if error.is_transient() => {}
+                // Who has them locked took longer than one round waits.
+                Err(AllocationError::Order(OrderError::Store(error)))
+                    if error.is_transient() || error.is_lock_timeout() => {}
                 Err(error) => return Err(error),
             }
             round += 1;
@@ -278,7 +280,7 @@ impl Numbers {
                 }
                 (Ok(Done::Refused(Refused::Rejected(refusal))), _) => return Err(refusal.into()),
                 (Ok(_), _) => {}
-                (Err(error), _) if error.is_transient() => {}
+                (Err(error), _) if error.is_transient() || error.is_lock_timeout() => {}
                 (Err(error), _) => return Err(error.into()),
             }
             decisions += 1;
