@@ -47,7 +47,7 @@ pub enum Lock {
     All,
 }
 
-/// Locked numbers and the standing of the tenant that wants them, of one moment.
+/// Numbers, locked where that is said, and the standing of the tenant that wants them, of one moment.
 #[derive(Clone, Debug)]
 pub struct Locked {
     /// The database's moment.
@@ -110,6 +110,16 @@ impl Store {
             let Search { transaction, found, .. } = search;
             transaction.commit().await?;
             Ok(Searched::Found(found))
+        })
+        .await
+    }
+
+    /// Numbers and the tenant's standing as they are, nothing locked.
+    pub async fn look(&self, identifiers: &[String], tenant: &TenantId) -> Result<Locked, StoreError> {
+        self.transaction(async |transaction| {
+            let seen = self.load_many(&transaction, identifiers, tenant).await?;
+            transaction.commit().await?;
+            Ok(seen)
         })
         .await
     }

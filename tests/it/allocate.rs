@@ -439,6 +439,25 @@ async fn numbers_that_others_have_locked_for_longer_than_one_round_waits_are_had
     app.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_waits_for_no_number_that_is_not_the_tenant_s_to_take() {
+    let app = TestApp::start().await;
+    let a = app.on_plan("tenant-a", "premium").await;
+    let b = app.on_plan("tenant-b", "premium").await;
+    let numbers = app.stock_numbers(3).await;
+    b.act(&numbers[1], "reserve").await.expect(200);
+    let mut other = app.superuser().await;
+    let lock = other.transaction().await.unwrap();
+    lock.query("SELECT FROM numbering.numbers WHERE identifier = $1 FOR UPDATE", &[&numbers[1]]).await.unwrap();
+    let body = json!({ "identifiers": numbers });
+    let answer = a.post(RESERVE, &body).await.expect(200);
+    let statuses: Vec<_> = answer["items"].as_array().unwrap().iter().map(|item| item["status"].clone()).collect();
+    assert_eq!(statuses, [200, 409, 200]);
+    assert_eq!(answer["items"][1]["problem"]["code"], "NOT_AVAILABLE");
+    lock.rollback().await.unwrap();
+    app.stop().await;
+}
+
 #[tokio::test]
 async fn a_pool_that_is_99_percent_taken_and_a_rare_pattern_find_what_is_left() {
     let app = TestApp::start_with(&PATIENT).await;

@@ -156,7 +156,7 @@ impl Numbers {
         self.begun.spawn(StoreUse::carried(work)).await.map_err(OrderError::from)?
     }
 
-    /// Reserves each of these numbers that can be, in the order asked, in one commit. Once begun it goes on to its end, also
+    /// Reserves each of these numbers that can be, in the order asked, in one commit; what cannot be is not locked. Once begun it goes on to its end, also
     /// when the caller stops waiting.
     ///
     /// # Errors
@@ -245,24 +245,33 @@ impl Numbers {
         claim: Option<&Claim>,
         render: &RenderNamed,
     ) -> Result<Answer, OrderError> {
-        let identifiers = each_once(wanted.identifiers.iter().map(String::as_str));
+        let asked = each_once(wanted.identifiers.iter().map(String::as_str));
         let mut settled = false;
         let mut decisions = 0;
         while decisions < DECISIONS {
             let policy = Arc::clone(&self.policy);
+            // What is not the tenant's to take is refused as it was seen: nobody waits for who has it locked, nor for this.
+            let seen = self.store.look(&asked, &wanted.tenant).await?;
+            let first = each(&wanted.identifiers, &seen, None, &policy);
+            let to_lock = first.as_ref().map_or_else(|_| Vec::new(), |(_, granted)| identifiers_of(granted));
             let mut answered = None;
             let choose = |locked: Locked| {
-                let (outcomes, transitions) = each(&wanted.identifiers, &locked, &policy)?;
+                let (first, _) = first?;
+                let (outcomes, transitions) = each(&wanted.identifiers, &locked, Some(&first), &policy)?;
                 let over_quota = outcomes.iter().find_map(|outcome| outcome.as_ref().err().filter(|no| no.is_quota()));
                 if let (Some(refusal), false) = (over_quota, settled) {
                     return Err(Refused::OverQuota(refusal.clone()));
+                }
+                if over_quota.is_some() && transitions.len() < locked.numbers.len() {
+                    // Others were quicker, and the room that this leaves may do for one that is not locked.
+                    return Err(Refused::Taken);
                 }
                 let answer = render(&outcomes);
                 answered = Some(answer.clone());
                 Ok(Decided { transitions, answer: Some(answer) })
             };
             let done =
-                self.store.commit_locked(&identifiers, Lock::All, &wanted.tenant, &wanted.origin, claim, choose).await;
+                self.store.commit_locked(&to_lock, Lock::All, &wanted.tenant, &wanted.origin, claim, choose).await;
             match (done, answered) {
                 (Ok(Done::Committed(done, now)), Some(answer)) => {
                     if !done.is_empty() {
@@ -354,19 +363,30 @@ fn over_quota(standing: &TenantStanding) -> Rejection {
     Rejection::ReservationQuota { quota: *standing.limits.get(counter), current: *standing.used.get(counter) }
 }
 
-/// Decides on each by itself, on the standing and the number that those before it leave.
-fn each(identifiers: &[String], locked: &Locked, policy: &Policy) -> Result<(Vec<Outcome>, Vec<Transition>), Refused> {
-    let mut standing = locked.standing.clone().ok_or(Refused::Unknown)?;
+fn identifiers_of(transitions: &[Transition]) -> Vec<String> {
+    transitions.iter().map(|transition| transition.after.identifier.key().to_owned()).collect()
+}
+
+/// Decides on each by itself, on the standing and the number that those before it leave. What is not among `seen` is refused as
+/// it was `before`, or is not registered.
+fn each(
+    identifiers: &[String],
+    seen: &Locked,
+    before: Option<&[Outcome]>,
+    policy: &Policy,
+) -> Result<(Vec<Outcome>, Vec<Transition>), Refused> {
+    let mut standing = seen.standing.clone().ok_or(Refused::Unknown)?;
     let mut transitions: Vec<Transition> = Vec::new();
     let mut taken: HashMap<&str, usize> = HashMap::new();
     let mut outcomes = Vec::with_capacity(identifiers.len());
-    for identifier in identifiers {
-        let before = taken.get(identifier.as_str()).map(|place| &transitions[*place].after);
-        let Some(number) = before.or_else(|| locked.numbers.get(identifier)) else {
-            outcomes.push(Err(Rejection::NotRegistered));
+    for (place, identifier) in identifiers.iter().enumerate() {
+        let moved = taken.get(identifier.as_str()).map(|place| &transitions[*place].after);
+        let Some(number) = moved.or_else(|| seen.numbers.get(identifier)) else {
+            let refusal = before.and_then(|outcomes| outcomes[place].as_ref().err()).cloned();
+            outcomes.push(Err(refusal.unwrap_or(Rejection::NotRegistered)));
             continue;
         };
-        match reserve(number, &standing, policy, locked.now) {
+        match reserve(number, &standing, policy, seen.now) {
             Ok(transition) => {
                 standing = standing.after(&transition);
                 outcomes.push(Ok(transition.after.clone()));
