@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::browse::{BrowseFilter, Ranges};
+use super::browse::{AFTER_EVERY_IDENTIFIER, BrowseFilter, Ranges};
 use super::commit::{Answered, Origin};
 use super::idempotency::{Answer, Claim};
 use super::rows::Reading;
@@ -24,6 +24,11 @@ const FIRST_STRETCH: i64 = 1_000;
 const LONGER: i64 = 4;
 /// The most that one statement looks at.
 const LONGEST_STRETCH: i64 = 64_000;
+
+/// How often the place where a search begins is chosen more closely.
+const NARROWED: usize = 3;
+/// By how many characters more closely each time.
+const LONGER_BY: usize = 2;
 
 /// What a search came to.
 #[derive(Clone, Debug)]
@@ -300,16 +305,47 @@ impl Search<'_> {
         if self.has_enough() {
             return Ok(());
         }
-        let Branch { class, eligible, operator, from, before, .. } = branch;
-        let bounds =
-            query(&self.transaction, include_str!("allocate_bounds.sql"), &[class, eligible, operator, from, before])
-                .await?;
-        let bound =
-            |name: &str| Ok::<_, StoreError>(bounds.first().map(|row| row.try_get(name)).transpose()?.flatten());
-        let (Some(first), Some(last)) = (bound("first")?, bound("last")?) else { return Ok(()) };
-        let start = random_place(first, last);
-        self.stretches(branch, &start, before).await?;
-        self.stretches(branch, from, &start).await
+        let Some(start) = self.start(branch).await? else { return Ok(()) };
+        let before_it = self.found.len();
+        self.stretches(branch, &start, &branch.before).await?;
+        self.stretches(branch, &branch.from, &start).await?;
+        // Those who find the same begin at different ones of them.
+        let found = &mut self.found[before_it..];
+        let to_spare = (before_it + found.len()).saturating_sub(self.enough).min(found.len());
+        found.rotate_left(random_below(to_spare + 1));
+        Ok(())
+    }
+
+    /// Where to begin: a random place among the numbers that there are. `None` where there is none.
+    ///
+    /// Numbers come in blocks with much space between, so a random place in a whole range is most often in none, and what comes
+    /// next is always some block's first. So it is chosen again between the first and the last number that begin like that one,
+    /// with more and more characters.
+    async fn start(&self, branch: &Branch) -> Result<Option<String>, StoreError> {
+        let (mut from, mut before) = (branch.from.clone(), branch.before.clone());
+        let Some((mut first, mut last)) = self.bounds(branch, &from, &before).await? else { return Ok(None) };
+        let mut start = random_place(&first, &last);
+        for _ in 0..NARROWED {
+            // What was there may only have been before the place.
+            let next = self.bounds(branch, &start, &before).await?.map_or_else(|| first.clone(), |(next, _)| next);
+            let common = first.bytes().zip(last.bytes()).take_while(|(one, other)| one == other).count();
+            let Some(begins) = next.get(..common + LONGER_BY) else { break };
+            from = from.max(begins.to_owned());
+            before = before.min(format!("{begins}{AFTER_EVERY_IDENTIFIER}"));
+            let Some(bounds) = self.bounds(branch, &from, &before).await? else { break };
+            (first, last) = bounds;
+            start = random_place(&first, &last);
+        }
+        Ok(Some(start))
+    }
+
+    /// The first and the last number from `from` on and before `before`.
+    async fn bounds(&self, branch: &Branch, from: &str, before: &str) -> Result<Option<(String, String)>, StoreError> {
+        let Branch { class, eligible, operator, .. } = branch;
+        let sql = include_str!("allocate_bounds.sql");
+        let rows = query(&self.transaction, sql, &[class, eligible, operator, &from, &before]).await?;
+        let bound = |name: &str| Ok::<_, StoreError>(rows.first().map(|row| row.try_get(name)).transpose()?.flatten());
+        Ok(bound("first")?.zip(bound("last")?))
     }
 
     async fn stretches(&mut self, branch: &Branch, from: &str, before: &str) -> Result<(), StoreError> {
@@ -393,6 +429,11 @@ fn random_place(first: &str, last: &str) -> String {
     let span = u128::from(high.saturating_sub(low)) + 1;
     let place = u128::from(low) + Uuid::new_v4().as_u128() % span;
     format!("{sign}{place:0>places$}")
+}
+
+/// Any of 0 to less than `many`.
+fn random_below(many: usize) -> usize {
+    usize::try_from(Uuid::new_v4().as_u128() % many.max(1) as u128).unwrap_or(0)
 }
 
 /// The identifiers of a list, each once, for a lock.

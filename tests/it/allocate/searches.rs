@@ -1,9 +1,11 @@
 //! Searches for numbers: no tenant has them all, and none goes on for ever.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use super::{RESERVE, any};
+use super::{RESERVE, any, identifiers};
 use crate::support::{TestApp, until};
 
 impl TestApp {
@@ -123,5 +125,30 @@ async fn a_tenant_may_have_numbers_searched_for_so_often_and_lists_do_not_count(
     a.post(RESERVE, &json!({ "identifiers": ["+93700000009"] })).await.expect(200);
     a.get("/v1/numbers/available").await.expect(200);
     b.post(RESERVE, &any(1)).await.expect(200);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn searches_begin_at_different_numbers_where_blocks_stand_far_apart() {
+    let app = TestApp::start().await;
+    let a = app.on_plan("tenant-a", "premium").await;
+    // Three blocks at the beginning of their prefixes, each a ten-thousandth of what the prefix has room for.
+    app.execute(
+        "INSERT INTO numbering.numbers (identifier, identifier_class, shown)
+         SELECT n, 'MSISDN', n FROM (
+             SELECT '+93' || prefix || lpad(i::text, 7, '0') AS n
+             FROM unnest(ARRAY['70', '72', '79']) AS prefix, generate_series(0, 999) AS i) AS x;
+         ANALYZE numbering.numbers;",
+    )
+    .await;
+    let mut began = BTreeSet::new();
+    for _ in 0..30 {
+        let first = identifiers(&a.post(RESERVE, &any(2)).await.expect(200)).remove(0);
+        for number in app.superuser().await.query("SELECT identifier FROM numbering.claims", &[]).await.unwrap() {
+            a.act(number.get(0), "release").await.expect(200);
+        }
+        began.insert(first);
+    }
+    assert!(began.len() >= 20, "{began:?}");
     app.stop().await;
 }
