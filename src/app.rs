@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use numbering_domain::capacity::Threshold;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -178,7 +178,7 @@ impl App {
             browse_limit: browse_limit(&config, &cache),
             allocate_limit: allocate_limit(&config, &cache),
             searches: searches(&config),
-            exports: Arc::new(Semaphore::new(config.export.max_concurrent)),
+            exports: exports(&config),
             capacity: capacity(&config, &store, &committed),
             cursors: Cursors::new(config.security.cursor_key.bytes()),
             config,
@@ -419,6 +419,11 @@ pub(crate) fn allocate_limit(config: &Config, cache: &Cache) -> RateLimit {
 pub(crate) fn searches(config: &Config) -> Places {
     let all = config.allocate.max_concurrent;
     Places::new(all, all.div_ceil(2))
+}
+
+/// The places for exports; nobody has more than one.
+pub(crate) fn exports(config: &Config) -> Places {
+    Places::new(config.export.max_concurrent, 1)
 }
 
 pub(crate) fn import_settings(config: &Config) -> ImportSettings {

@@ -410,7 +410,7 @@ section! {
 section! {
     /// Lists as files.
     "export" => Export {
-        /// The most exports at once; more are refused with `UNAVAILABLE`.
+        /// The most exports at once, and one of each tenant's; more are refused with `UNAVAILABLE`.
         max_concurrent: usize = 4,
         /// How long one may take.
         timeout: Period = Period::from_mins(30),

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod code;
 pub mod command;
+pub mod connection;
 pub mod cursor;
 mod docs;
 pub(crate) mod documented;
@@ -37,7 +38,7 @@ use axum::http::{HeaderValue, Response};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use numbering_domain::NumberingPlan;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -95,7 +96,7 @@ pub struct AppState {
     /// The places for searches.
     pub searches: Places,
     /// The places for exports.
-    pub exports: Arc<Semaphore>,
+    pub exports: Places,
 }
 
 /// Endpoints that answer within `http.request_timeout`.

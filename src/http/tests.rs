@@ -80,7 +80,7 @@ async fn state_with(settings: &[(&str, &str)]) -> AppState {
         browse_limit: crate::app::browse_limit(&config, &cache),
         allocate_limit: crate::app::allocate_limit(&config, &cache),
         searches: crate::app::searches(&config),
-        exports: Arc::new(tokio::sync::Semaphore::new(config.export.max_concurrent)),
+        exports: crate::app::exports(&config),
         plan,
         config: Arc::new(config),
         verifier: Arc::new(verifier().await),
