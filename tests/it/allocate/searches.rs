@@ -104,6 +104,11 @@ async fn a_tenant_may_have_numbers_searched_for_so_often_and_lists_do_not_count(
     let app =
         TestApp::start_with(&[("NUMBERING_ALLOCATE__RATE_LIMIT", "3"), ("NUMBERING_REDIS__COMMAND_TIMEOUT", "10s")])
             .await;
+    until("the replica is connected to Redis", async || {
+        let metrics = reqwest::get(format!("http://{}/metrics", app.http)).await.unwrap().text().await.unwrap();
+        metrics.contains("numbering_redis_up{database=\"snapshots\"} 1")
+    })
+    .await;
     let a = app.on_plan("tenant-a", "premium").await;
     let b = app.on_plan("tenant-b", "premium").await;
     app.stock_numbers(10).await;
