@@ -60,6 +60,19 @@ use code::Code;
 use cursor::Cursors;
 use problem::ApiError;
 
+/// How much callers may ask for. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How often a tenant may browse (US-NUM-014).
+    pub browse: RateLimit,
+    /// How often a tenant may have numbers searched for.
+    pub allocate: RateLimit,
+    /// The places for searches.
+    pub searches: Places,
+    /// The places for exports.
+    pub exports: Places,
+}
+
 /// What the endpoints share. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AppState {
@@ -89,14 +102,8 @@ pub struct AppState {
     pub capacity: Capacity,
     /// Wakes the jobs of this process.
     pub wakes: Wakes,
-    /// How often a tenant may browse.
-    pub browse_limit: RateLimit,
-    /// How often a tenant may have numbers searched for.
-    pub allocate_limit: RateLimit,
-    /// The places for searches.
-    pub searches: Places,
-    /// The places for exports.
-    pub exports: Places,
+    /// How much callers may ask for.
+    pub limits: Limits,
 }
 
 /// Endpoints that answer within `http.request_timeout`.

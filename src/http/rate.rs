@@ -36,7 +36,7 @@ impl<D: Demand> FromRequestParts<AppState> for Browsing<D> {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let caller = Authorized::<D>::from_request_parts(parts, state).await?.caller;
-        let headers = take_turn(state, &state.browse_limit, &caller).await?;
+        let headers = take_turn(state, &state.limits.browse, &caller).await?;
         Ok(Self { caller, headers, demand: PhantomData })
     }
 }

@@ -34,6 +34,7 @@ impl Places {
     }
 
     /// A place for `who`, where there is one now.
+    #[must_use]
     pub fn take(&self, who: &str) -> Option<Place> {
         let of_the_share = self.share(who).try_acquire_owned().ok()?;
         let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;

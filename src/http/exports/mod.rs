@@ -162,7 +162,7 @@ async fn answer<E: Export>(state: &AppState, reader: Reader, export: E, format: 
         let detail = "as many exports run as may at a time, one of each tenant's; try again when one is done";
         ApiError::new(Code::Unavailable, detail).retry_after(BUSY_RETRY)
     };
-    let place = state.exports.take(&reader.who).ok_or_else(busy)?;
+    let place = state.limits.exports.take(&reader.who).ok_or_else(busy)?;
     let limit = state.config.export.timeout.duration();
     let mut running =
         Running { export, format, next: Next::Beginning, deadline: Instant::now() + limit, limit, _place: place };

@@ -235,7 +235,7 @@ async fn reserve_any(
         let items = numbers.into_iter().map(|number| NumberBody::shown_to(&caller, number)).collect();
         answer(StatusCode::OK, &ReserveManyBody::Any(ReservedBody { items }))
     });
-    let headers = take_turn(state, &state.allocate_limit, &command.caller).await?;
+    let headers = take_turn(state, &state.limits.allocate, &command.caller).await?;
     let mut response = command
         .once(state, sha256, async |claim| {
             let search = search(state, &wanted.tenant).await?;
@@ -251,7 +251,7 @@ async fn search(state: &AppState, tenant: &TenantId) -> Result<SearchTime, ApiEr
     let config = &state.config;
     let limit = config.allocate.timeout.duration().min(config.http.request_timeout.duration());
     let begun = Instant::now();
-    let place = state.searches.take_by(tenant.as_str(), begun + limit / 2).await.ok_or_else(|| {
+    let place = state.limits.searches.take_by(tenant.as_str(), begun + limit / 2).await.ok_or_else(|| {
         let detail = "as many searches run as may at a time; try again when one is done";
         ApiError::new(Code::Unavailable, detail).retry_after(BUSY_RETRY)
     })?;
