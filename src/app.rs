@@ -13,19 +13,19 @@ use jiff::Timestamp;
 use numbering_domain::capacity::Threshold;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::{self, Verifier};
-use crate::cache::{Cache, Expiries, Rate, RateLimit, RedisWatch};
+use crate::cache::{Cache, Expiries, Rate, RedisWatch};
 use crate::clock::{ClockWatch, DatabaseClock, Tolerance};
-use crate::config::{Config, Percent};
+use crate::config::{Config, Percent, Period};
 use crate::events::relay::{Relay, RelaySettings};
 use crate::events::{Consume, ConsumeSettings, jetstream};
 use crate::grpc::{self, GrpcState};
 use crate::http::cursor::Cursors;
-use crate::http::{self, AppState, Readiness};
+use crate::http::{self, AppState, Limits, Readiness};
 use crate::jobs::capacity::{CapacitySettings, FollowCapacity};
 use crate::jobs::cascade_recalls::{self, CascadeRecalls};
 use crate::jobs::grace_reminders::GraceReminders;
@@ -39,6 +39,7 @@ use crate::operations::billing::Billing;
 use crate::operations::blocks::{Blocks, ImportSettings};
 use crate::operations::capacity::{Capacity, Thresholds};
 use crate::operations::numbers::Numbers;
+use crate::operations::places::Places;
 use crate::operations::quotas::Quotas;
 use crate::operations::renewal::Renewals;
 use crate::operations::told::Tidings;
@@ -79,7 +80,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         }
     });
     let app = App::bind(config).await?;
-    app.run(shutdown).await
+    Box::pin(app.run(shutdown)).await
 }
 
 /// The service, its addresses bound, not yet running.
@@ -171,8 +172,7 @@ impl App {
             Arc::clone(&metrics),
         );
         let state = AppState {
-            browse_limit: browse_limit(&config, &cache),
-            exports: Arc::new(Semaphore::new(config.export.max_concurrent)),
+            limits: limits(&config, &cache),
             capacity: capacity(&config, &store, &committed),
             cursors: Cursors::new(config.security.cursor_key.bytes()),
             config,
@@ -416,11 +416,22 @@ async fn listen(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListene
     TcpListener::bind(address).await.with_context(|| format!("{setting}: cannot listen on {address}"))
 }
 
-/// How often a tenant may browse (US-NUM-014).
-pub(crate) fn browse_limit(config: &Config, cache: &Cache) -> RateLimit {
-    let settings = &config.browse;
-    let rate = |turns| Rate { turns, window: settings.rate_window.duration() };
-    cache.rate_limit("browse", rate(settings.rate_limit), rate(settings.rate_limit_without_redis))
+/// How much callers may ask for: a tenant has half of the searches at most, and nobody more than one export.
+pub(crate) fn limits(config: &Config, cache: &Cache) -> Limits {
+    let (browse, allocate) = (&config.browse, &config.allocate);
+    let rate = |turns, window: Period| Rate { turns, window: window.duration() };
+    let of_browse = |turns| rate(turns, browse.rate_window);
+    let of_allocate = |turns| rate(turns, allocate.rate_window);
+    Limits {
+        browse: cache.rate_limit("browse", of_browse(browse.rate_limit), of_browse(browse.rate_limit_without_redis)),
+        allocate: cache.rate_limit(
+            "allocate",
+            of_allocate(allocate.rate_limit),
+            of_allocate(allocate.rate_limit_without_redis),
+        ),
+        searches: Places::new(allocate.max_concurrent, allocate.max_concurrent.div_ceil(2)),
+        exports: Places::new(config.export.max_concurrent, 1),
+    }
 }
 
 pub(crate) fn import_settings(config: &Config) -> ImportSettings {

@@ -17,9 +17,9 @@ use numbering_domain::{NumberingPlan, Policy, Term};
 
 pub use period::{InvalidPeriod, Period};
 pub use sections::{
-    Alertmanager, Auth, Billing, Browse, Cache, CapacityThresholds, ClockSettings, Database, Export, Grpc, Http,
-    Idempotency, Import, Inbox, Instance, Jobs, Log, LogFormat, Nats, NumberingPlanSettings, Outbox, PolicySettings,
-    Quarantine, Redis, Security, TokenAlgorithm,
+    Alertmanager, Allocate, Auth, Billing, Browse, Cache, CapacityThresholds, ClockSettings, Database, Export, Grpc,
+    Http, Idempotency, Import, Inbox, Instance, Jobs, Log, LogFormat, Nats, NumberingPlanSettings, Outbox,
+    PolicySettings, Quarantine, Redis, Security, TokenAlgorithm,
 };
 pub use sources::{ConfigFault, ConfigFaults};
 pub use value::{CursorKey, Percent, Secret, ServerUrl};
@@ -57,6 +57,8 @@ pub struct Config {
     pub quarantine: Quarantine,
     /// How often a tenant may browse.
     pub browse: Browse,
+    /// How much may be searched for numbers to reserve.
+    pub allocate: Allocate,
     /// Billing, which is asked before a lease is renewed.
     pub billing: Billing,
     /// What is kept outside PostgreSQL.
@@ -114,6 +116,7 @@ impl Config {
             policy: PolicySettings::take(sources),
             quarantine: Quarantine::take(sources),
             browse: Browse::take(sources),
+            allocate: Allocate::take(sources),
             billing: Billing::take(sources),
             cache: Cache::take(sources),
             import: Import::take(sources),
@@ -204,6 +207,7 @@ impl Config {
             ("billing.timeout", self.billing.timeout),
             ("cache.snapshot_ttl", self.cache.snapshot_ttl),
             ("cache.quota_ttl", self.cache.quota_ttl),
+            ("allocate.timeout", self.allocate.timeout),
             ("import.timeout", self.import.timeout),
             ("export.timeout", self.export.timeout),
             ("idempotency.keep", self.idempotency.keep),
@@ -245,6 +249,9 @@ impl Config {
             ("jobs.runs_kept", self.jobs.runs_kept == 0),
             ("browse.rate_limit", self.browse.rate_limit == 0),
             ("browse.rate_limit_without_redis", self.browse.rate_limit_without_redis == 0),
+            ("allocate.max_concurrent", self.allocate.max_concurrent == 0),
+            ("allocate.rate_limit", self.allocate.rate_limit == 0),
+            ("allocate.rate_limit_without_redis", self.allocate.rate_limit_without_redis == 0),
         ] {
             if zero {
                 sources.fault(path, "must be at least 1".to_owned());

@@ -341,6 +341,23 @@ section! {
 }
 
 section! {
+    /// Numbers reserved by criteria, which are searched for.
+    "allocate" => Allocate {
+        /// The most searches at once; one tenant has half of these at most, and more wait in line.
+        max_concurrent: usize = 4,
+        /// How long a search and the reservation of what it found may take together, the wait for their turn too; no longer than
+        /// `http.request_timeout` in any case.
+        timeout: Period = Period::from_secs(15),
+        /// How many requests a tenant may make in each window, over all replicas.
+        rate_limit: u32 = 600,
+        /// How many of each replica while Redis is away.
+        rate_limit_without_redis: u32 = 200,
+        /// The window.
+        rate_window: Period = Period::from_mins(1),
+    }
+}
+
+section! {
     /// Billing, which is asked before a lease is renewed.
     "billing" => Billing {
         /// Where it is; without it nothing is renewed.
@@ -393,7 +410,7 @@ section! {
 section! {
     /// Lists as files.
     "export" => Export {
-        /// The most exports at once; more are refused with `UNAVAILABLE`.
+        /// The most exports at once, and one of each tenant's; more are refused with `UNAVAILABLE`.
         max_concurrent: usize = 4,
         /// How long one may take.
         timeout: Period = Period::from_mins(30),

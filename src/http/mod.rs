@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod code;
 pub mod command;
+pub mod connection;
 pub mod cursor;
 mod docs;
 pub(crate) mod documented;
@@ -37,7 +38,7 @@ use axum::http::{HeaderValue, Response};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
 use numbering_domain::NumberingPlan;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -51,12 +52,26 @@ use crate::jobs::Wakes;
 use crate::operations::blocks::Blocks;
 use crate::operations::capacity::Capacity;
 use crate::operations::numbers::Numbers;
+use crate::operations::places::Places;
 use crate::operations::quotas::Quotas;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use code::Code;
 use cursor::Cursors;
 use problem::ApiError;
+
+/// How much callers may ask for. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// How often a tenant may browse (US-NUM-014).
+    pub browse: RateLimit,
+    /// How often a tenant may have numbers searched for.
+    pub allocate: RateLimit,
+    /// The places for searches.
+    pub searches: Places,
+    /// The places for exports.
+    pub exports: Places,
+}
 
 /// What the endpoints share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -87,10 +102,8 @@ pub struct AppState {
     pub capacity: Capacity,
     /// Wakes the jobs of this process.
     pub wakes: Wakes,
-    /// How often a tenant may browse.
-    pub browse_limit: RateLimit,
-    /// The places for exports.
-    pub exports: Arc<Semaphore>,
+    /// How much callers may ask for.
+    pub limits: Limits,
 }
 
 /// Endpoints that answer within `http.request_timeout`.

@@ -7,7 +7,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -16,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use super::connection::Connection;
 use super::{AppState, router};
 use crate::telemetry::Metrics;
 
@@ -65,11 +69,17 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: Cancellatio
             () = &mut stop => break,
         };
         let Some((stream, permit)) = accepted else { continue };
+        let cut = Connection::default();
+        let (app, of_request) = (TowerToHyperService::new(app.clone()), cut.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(of_request.clone());
+            app.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(settings.header_read_timeout.duration())
             .max_buf_size(HEAD_MOST_BYTES)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app.clone()));
+            .serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         let open = Open::count(&state.metrics);
         let closing = closing.clone();
@@ -81,6 +91,7 @@ pub async fn serve(listener: TcpListener, state: AppState, shutdown: Cancellatio
                         tracing::debug!(%error, "a connection ended early");
                     }
                 }
+                () = cut.is_cut() => {}
                 () = closing.cancelled() => {}
             }
         });

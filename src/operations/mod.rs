@@ -7,6 +7,7 @@ pub mod billing;
 pub mod blocks;
 pub mod capacity;
 pub mod numbers;
+pub mod places;
 pub mod quotas;
 pub mod renewal;
 pub mod signature;

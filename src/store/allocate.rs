@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::browse::{BrowseFilter, Ranges};
+use super::browse::{AFTER_EVERY_IDENTIFIER, BrowseFilter, Ranges};
 use super::commit::{Answered, Origin};
 use super::idempotency::{Answer, Claim};
 use super::rows::Reading;
@@ -25,13 +25,20 @@ const LONGER: i64 = 4;
 /// The most that one statement looks at.
 const LONGEST_STRETCH: i64 = 64_000;
 
-/// What a tenant may take, of one moment.
+/// How often the place where a search begins is chosen more closely.
+const NARROWED: usize = 3;
+/// By how many characters more closely each time.
+const LONGER_BY: usize = 2;
+
+/// What a search came to.
 #[derive(Clone, Debug)]
-pub struct Found {
-    /// The tenant's standing.
-    pub standing: TenantStanding,
-    /// Canonical identifiers: enough of them, or all there are.
-    pub identifiers: Vec<String>,
+pub enum Searched<R> {
+    /// Canonical identifiers of what the tenant may take, of one moment: enough of them, or all there are.
+    Found(Vec<String>),
+    /// The tenant was not admitted, and nothing was looked at.
+    Refused(R),
+    /// The tenant has not been seen before.
+    Unknown,
 }
 
 /// Which of the numbers that are asked for are locked, and how.
@@ -45,7 +52,7 @@ pub enum Lock {
     All,
 }
 
-/// Locked numbers and the standing of the tenant that wants them, of one moment.
+/// Numbers, locked where that is said, and the standing of the tenant that wants them, of one moment.
 #[derive(Clone, Debug)]
 pub struct Locked {
     /// The database's moment.
@@ -78,23 +85,27 @@ pub enum Done<R> {
 
 impl Store {
     /// What `tenant` may take now of what the filter finds: `enough`, or all there is where that is less, and up to `most` where
-    /// more lies beside them. `None` where the tenant has not been seen before.
+    /// more lies beside them. `admit` says whether there is anything to look for, by the tenant's standing alone.
     ///
     /// What is not eligible for vanity comes first. Each search starts at a random place, so that those who search at the same
     /// time find different numbers.
-    pub async fn search(
+    pub async fn search<R>(
         &self,
         filter: &BrowseFilter,
         tenant: &TenantId,
         never_leasable: &[String],
         enough: usize,
         most: usize,
-    ) -> Result<Option<Found>, StoreError> {
+        admit: impl FnOnce(&TenantStanding) -> Result<(), R>,
+    ) -> Result<Searched<R>, StoreError> {
         // One snapshot: where there are not enough, there was one moment at which that was so.
         self.snapshot(async |transaction| {
             query(&transaction, include_str!("allocate_settings.sql"), &[]).await?;
             let Locked { standing, .. } = self.load_many(&transaction, &[], tenant).await?;
-            let Some(standing) = standing else { return Ok(None) };
+            let Some(standing) = standing else { return Ok(Searched::Unknown) };
+            if let Err(refused) = admit(&standing) {
+                return Ok(Searched::Refused(refused));
+            }
             let mut search =
                 Search { store: self, transaction, tenant, never_leasable, enough, most, found: Vec::new() };
             for branch in branches(filter, &standing) {
@@ -103,7 +114,17 @@ impl Store {
             search.overdue(filter, &standing).await?;
             let Search { transaction, found, .. } = search;
             transaction.commit().await?;
-            Ok(Some(Found { standing, identifiers: found }))
+            Ok(Searched::Found(found))
+        })
+        .await
+    }
+
+    /// Numbers and the tenant's standing as they are, nothing locked.
+    pub async fn look(&self, identifiers: &[String], tenant: &TenantId) -> Result<Locked, StoreError> {
+        self.transaction(async |transaction| {
+            let seen = self.load_many(&transaction, identifiers, tenant).await?;
+            transaction.commit().await?;
+            Ok(seen)
         })
         .await
     }
@@ -284,16 +305,47 @@ impl Search<'_> {
         if self.has_enough() {
             return Ok(());
         }
-        let Branch { class, eligible, operator, from, before, .. } = branch;
-        let bounds =
-            query(&self.transaction, include_str!("allocate_bounds.sql"), &[class, eligible, operator, from, before])
-                .await?;
-        let bound =
-            |name: &str| Ok::<_, StoreError>(bounds.first().map(|row| row.try_get(name)).transpose()?.flatten());
-        let (Some(first), Some(last)) = (bound("first")?, bound("last")?) else { return Ok(()) };
-        let start = random_place(first, last);
-        self.stretches(branch, &start, before).await?;
-        self.stretches(branch, from, &start).await
+        let Some(start) = self.start(branch).await? else { return Ok(()) };
+        let before_it = self.found.len();
+        self.stretches(branch, &start, &branch.before).await?;
+        self.stretches(branch, &branch.from, &start).await?;
+        // Those who find the same begin at different ones of them.
+        let found = &mut self.found[before_it..];
+        let to_spare = (before_it + found.len()).saturating_sub(self.enough).min(found.len());
+        found.rotate_left(random_below(to_spare + 1));
+        Ok(())
+    }
+
+    /// Where to begin: a random place among the numbers that there are. `None` where there is none.
+    ///
+    /// Numbers come in blocks with much space between, so a random place in a whole range is most often in none, and what comes
+    /// next is always some block's first. So it is chosen again between the first and the last number that begin like that one,
+    /// with more and more characters.
+    async fn start(&self, branch: &Branch) -> Result<Option<String>, StoreError> {
+        let (mut from, mut before) = (branch.from.clone(), branch.before.clone());
+        let Some((mut first, mut last)) = self.bounds(branch, &from, &before).await? else { return Ok(None) };
+        let mut start = random_place(&first, &last);
+        for _ in 0..NARROWED {
+            // What was there may only have been before the place.
+            let next = self.bounds(branch, &start, &before).await?.map_or_else(|| first.clone(), |(next, _)| next);
+            let common = first.bytes().zip(last.bytes()).take_while(|(one, other)| one == other).count();
+            let Some(begins) = next.get(..common + LONGER_BY) else { break };
+            from = from.max(begins.to_owned());
+            before = before.min(format!("{begins}{AFTER_EVERY_IDENTIFIER}"));
+            let Some(bounds) = self.bounds(branch, &from, &before).await? else { break };
+            (first, last) = bounds;
+            start = random_place(&first, &last);
+        }
+        Ok(Some(start))
+    }
+
+    /// The first and the last number from `from` on and before `before`.
+    async fn bounds(&self, branch: &Branch, from: &str, before: &str) -> Result<Option<(String, String)>, StoreError> {
+        let Branch { class, eligible, operator, .. } = branch;
+        let sql = include_str!("allocate_bounds.sql");
+        let rows = query(&self.transaction, sql, &[class, eligible, operator, &from, &before]).await?;
+        let bound = |name: &str| Ok::<_, StoreError>(rows.first().map(|row| row.try_get(name)).transpose()?.flatten());
+        Ok(bound("first")?.zip(bound("last")?))
     }
 
     async fn stretches(&mut self, branch: &Branch, from: &str, before: &str) -> Result<(), StoreError> {
@@ -377,6 +429,11 @@ fn random_place(first: &str, last: &str) -> String {
     let span = u128::from(high.saturating_sub(low)) + 1;
     let place = u128::from(low) + Uuid::new_v4().as_u128() % span;
     format!("{sign}{place:0>places$}")
+}
+
+/// Any of 0 to less than `many`.
+fn random_below(many: usize) -> usize {
+    usize::try_from(Uuid::new_v4().as_u128() % many.max(1) as u128).unwrap_or(0)
 }
 
 /// The identifiers of a list, each once, for a lock.

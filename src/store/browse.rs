@@ -68,7 +68,7 @@ pub struct Browsed {
 }
 
 /// Sorts after every identifier, all of which are ASCII.
-const AFTER_EVERY_IDENTIFIER: &str = "\u{7f}";
+pub(super) const AFTER_EVERY_IDENTIFIER: &str = "\u{7f}";
 /// The most numbers that one page looks at.
 const LOOKED_AT_MOST: i64 = 25_000;
 /// How many are looked at first by a search that leaves most out; each further stretch is longer.

@@ -9,7 +9,8 @@
 -- Each branch is one range of one index, so that nothing is read to be left out but what is not offered yet, or barred. It is
 -- bounded and sorted by all of the index's columns: by the identifier alone the primary key would look as good to the planner,
 -- and that has the numbers that are taken too. Time counts at use: what has run out and has not been written down is offered
--- too; of that there is little at any time.
+-- too; of that there is little at any time. What is on the page is looked up number by number, which the LIMIT 1 says: for minutes
+-- after an import the planner knows the pool of before, and would read all of the primary key beside a page.
 WITH moment AS MATERIALIZED (
     SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $13::timestamptz))::float8 <= $14::float8
                 THEN clock_timestamp() ELSE $13 END AS at
@@ -74,7 +75,7 @@ pool AS (
     UNION ALL
     SELECT a.identifier, b.pattern
     FROM overdue o
-    JOIN numbering.numbers a ON a.identifier = o.identifier
+    CROSS JOIN LATERAL (SELECT n.* FROM numbering.numbers n WHERE n.identifier = o.identifier LIMIT 1) AS a
     JOIN branches b ON b.class = a.identifier_class AND b.eligible = a.vanity_eligible
         AND (b.operator IS NULL OR b.operator = a.operator_id)
     WHERE a.state IN ('RESERVED', 'HELD', 'QUARANTINE') AND a.deadline <= (SELECT m.at FROM moment m)
@@ -110,7 +111,9 @@ FROM given g
 CROSS JOIN stretch
 CROSS JOIN moment
 LEFT JOIN standing ON true
-JOIN numbering.numbers n ON n.identifier = g.identifier
+CROSS JOIN LATERAL (
+    SELECT a.identifier, a.identifier_class, a.shown, a.operator_id, a.vanity_eligible, a.price_tier
+    FROM numbering.numbers a WHERE a.identifier = g.identifier LIMIT 1) n
 LEFT JOIN LATERAL numbering.price_for(
     n.identifier_class, n.price_tier, coalesce(standing.plan, $12::text), n.operator_id, moment.at) p ON g.matches
 ORDER BY n.identifier

@@ -1,6 +1,6 @@
 //! The journal as people read it: a number's history, and the audit trail.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use numbering_domain::{Identifier, StateName};
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -58,6 +58,10 @@ pub struct AuditStretch {
 
 /// The most entries of the journal that one stretch looks at.
 const LOOKED_AT_MOST: i64 = 20_000;
+/// By how much `at` may be out of the order of `seq` at most. An entry's `at` is the moment of its statement, which takes minutes at
+/// the longest, on a clock that is not believed once it is off by more than `clock.stop_skew`. What is further out may be left out
+/// of an export that asks for a time.
+const OUT_OF_ORDER: SignedDuration = SignedDuration::from_hours(1);
 
 /// How a number stood at a moment, as the journal has it.
 #[derive(Clone, Debug)]
@@ -128,7 +132,8 @@ impl Store {
     }
 
     /// The next stretch of the audit trail, newest first, before the place `before`, at most `most`. It looks at so much of the
-    /// journal and no more, so a stretch may have found nothing and not be the last.
+    /// journal and no more, so a stretch may have found nothing and not be the last; and at nothing far from the time that is
+    /// asked for.
     pub async fn audit_stretch(
         &self,
         filter: &AuditFilter,
@@ -137,7 +142,7 @@ impl Store {
     ) -> Result<AuditStretch, StoreError> {
         let before = match before {
             Some(before) => before,
-            None => self.journal_end().await?.map_or(0, |end| end + 1),
+            None => self.audit_end(filter).await?,
         };
         let AuditFilter { subjects, event_type, actor, tenant, from, to } = filter;
         let (rows, looked_back_to) = if subjects.is_some() {
@@ -145,7 +150,11 @@ impl Store {
             (self.query(sql, &[subjects, event_type, actor, tenant, from, to, &before, &most]).await?, None)
         } else {
             let sql = include_str!("audit_stretch.sql");
-            let looked_back_to = Some(before - LOOKED_AT_MOST).filter(|place| *place > 1);
+            let begins = match from.and_then(|from| from.checked_sub(OUT_OF_ORDER).ok()) {
+                Some(moment) => self.audit_place(moment).await?.0,
+                None => 0,
+            };
+            let looked_back_to = Some(before - LOOKED_AT_MOST).filter(|place| *place > begins + 1);
             let parameters: [&(dyn ToSql + Sync); 8] =
                 [event_type, actor, tenant, from, to, &before, &LOOKED_AT_MOST, &most];
             (self.query(sql, &parameters).await?, looked_back_to)
@@ -153,6 +162,22 @@ impl Store {
         let entries = entries(&rows)?;
         let full = entries.last().map(|last| last.seq).filter(|_| entries.len() as u64 == most.unsigned_abs());
         Ok(AuditStretch { entries, resume_before: full.or(looked_back_to) })
+    }
+}
+
+impl Store {
+    /// What is from here on in the journal is none of what the filter is after.
+    async fn audit_end(&self, filter: &AuditFilter) -> Result<i64, StoreError> {
+        match filter.to.and_then(|to| to.checked_add(OUT_OF_ORDER).ok()) {
+            Some(moment) => Ok(self.audit_place(moment).await?.1),
+            None => Ok(self.journal_end().await?.map_or(0, |end| end + 1)),
+        }
+    }
+
+    /// A place up to which all is of before `moment`, and one from which on nothing is; but for what is out of order.
+    async fn audit_place(&self, moment: Timestamp) -> Result<(i64, i64), StoreError> {
+        let row = self.query_opt(include_str!("audit_place.sql"), &[&moment]).await?;
+        row.map_or(Ok((0, 0)), |row| Ok((row.try_get("earlier")?, row.try_get("later")?)))
     }
 }
 
@@ -172,3 +197,6 @@ fn entry(row: &Row, seq: i64, subject: String) -> Result<Entry, StoreError> {
         data: row.try_get("data")?,
     })
 }
+
+#[cfg(test)]
+mod tests;

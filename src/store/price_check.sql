@@ -1,12 +1,14 @@
 -- What a price to come is checked against. $1 class, $2 tier; $3 plan and $4 operator, or NULL; $5 from when it is to hold, or
--- NULL for now; $6 until when, or NULL; $7 and $8 the moment that is expected, and by how many seconds PostgreSQL's clock may be
+-- NULL for now; $6 until when, or NULL; $9 whether $5 was said as a day, and today's is now; $7 and $8 the moment that is expected, and by how many seconds PostgreSQL's clock may be
 -- off it. One row.
 WITH moment AS MATERIALIZED (
     SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $7::timestamptz))::float8 <= $8::float8
                 THEN clock_timestamp() ELSE $7 END AS at
 ),
 asked AS (
-    SELECT m.at, coalesce($5::timestamptz, m.at) AS valid_from, $6::timestamptz AS valid_until FROM moment m
+    SELECT m.at,
+           CASE WHEN $5::timestamptz IS NULL OR ($9 AND $5 = date_trunc('day', m.at, 'UTC')) THEN m.at ELSE $5 END AS valid_from,
+           $6::timestamptz AS valid_until FROM moment m
 )
 SELECT a.at AS now, a.valid_from, a.valid_until,
        a.valid_from < a.at AS begins_in_the_past,

@@ -57,6 +57,8 @@ pub struct NewPrice {
     pub price: Price,
     /// From when it is to hold; `None` for now.
     pub valid_from: Option<Timestamp>,
+    /// Whether that was said as a day: of today's, it is to hold from now.
+    pub from_a_day: bool,
     /// When it is to hold no longer; `None` for no end.
     pub valid_until: Option<Timestamp>,
     /// The price whose place it takes, which ends where this one begins.
@@ -285,7 +287,7 @@ impl Store {
         let PricedFor { class, tier, plan, operator } = &new.priced_for;
         let operator = operator.as_ref().map(OperatorId::as_str);
         let expected = self.clock().expected();
-        let parameters: [&(dyn ToSql + Sync); 8] = [
+        let parameters: [&(dyn ToSql + Sync); 9] = [
             &class.as_str(),
             tier,
             plan,
@@ -294,6 +296,7 @@ impl Store {
             &new.valid_until,
             &expected.now,
             &expected.tolerance_seconds,
+            &new.from_a_day,
         ];
         let row = transaction.query_one(include_str!("price_check.sql"), &parameters).await?;
         let is = |column: &str| row.try_get::<_, bool>(column);

@@ -1,5 +1,7 @@
 //! Several numbers reserved at once: any that match, or each of a list.
 
+mod searches;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,8 @@ use crate::support::{Answer, Client, TestApp, until};
 
 const RESERVE: &str = "/v1/numbers/reserve";
 /// However busy the machine is: these tests are about what is granted, not about how much is taken on.
-const PATIENT: [(&str, &str); 3] = [
+const PATIENT: [(&str, &str); 4] = [
+    ("NUMBERING_ALLOCATE__TIMEOUT", "30s"),
     ("NUMBERING_DATABASE__ACQUIRE_TIMEOUT", "20s"),
     ("NUMBERING_DATABASE__LOCK_TIMEOUT", "20s"),
     ("NUMBERING_DATABASE__STATEMENT_TIMEOUT", "20s"),
@@ -412,6 +415,46 @@ async fn numbers_that_others_have_locked_are_waited_for_and_are_there_when_the_o
     assert!(!request.is_finished());
     lock.rollback().await.unwrap();
     assert_eq!(identifiers(&request.await.unwrap().expect(200)).len(), 10);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_others_have_locked_for_longer_than_one_round_waits_are_had_in_a_later_one() {
+    let app = TestApp::start().await;
+    let a = app.on_plan("tenant-a", "premium").await;
+    app.stock_numbers(10).await;
+    let mut other = app.superuser().await;
+    let lock = other.transaction().await.unwrap();
+    lock.query("SELECT FROM numbering.numbers FOR UPDATE", &[]).await.unwrap();
+    let request = tokio::spawn(async move { a.post(RESERVE, &any(10)).await });
+    // Two rounds wait for nobody; after the third a lock timeout is over.
+    until("a round has waited in vain", async || {
+        assert!(!request.is_finished());
+        let metrics = reqwest::get(format!("http://{}/metrics", app.http)).await.unwrap().text().await.unwrap();
+        metrics.lines().any(|line| line == "numbering_allocation_retries_total 3")
+    })
+    .await;
+    lock.rollback().await.unwrap();
+    assert_eq!(identifiers(&request.await.unwrap().expect(200)).len(), 10);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_waits_for_no_number_that_is_not_the_tenant_s_to_take() {
+    let app = TestApp::start().await;
+    let a = app.on_plan("tenant-a", "premium").await;
+    let b = app.on_plan("tenant-b", "premium").await;
+    let numbers = app.stock_numbers(3).await;
+    b.act(&numbers[1], "reserve").await.expect(200);
+    let mut other = app.superuser().await;
+    let lock = other.transaction().await.unwrap();
+    lock.query("SELECT FROM numbering.numbers WHERE identifier = $1 FOR UPDATE", &[&numbers[1]]).await.unwrap();
+    let body = json!({ "identifiers": numbers });
+    let answer = a.post(RESERVE, &body).await.expect(200);
+    let statuses: Vec<_> = answer["items"].as_array().unwrap().iter().map(|item| item["status"].clone()).collect();
+    assert_eq!(statuses, [200, 409, 200]);
+    assert_eq!(answer["items"][1]["problem"]["code"], "NOT_AVAILABLE");
+    lock.rollback().await.unwrap();
     app.stop().await;
 }
 

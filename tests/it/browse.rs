@@ -198,15 +198,46 @@ async fn every_search_reads_its_index_and_nothing_else_of_the_pool() {
         SELECT n, 'MSISDN', n, CASE WHEN i % 2 = 0 THEN 'awcc' ELSE 'roshan' END, i % 10 = 0
         FROM (SELECT i, '+93' || 700000000 + i AS n FROM generate_series(0, 29999) AS i) x";
     database.execute(stock, &[]).await.unwrap();
-    // As many prices as have held in the course of years.
+    priced_for_years(&database).await;
+    database.batch_execute("VACUUM ANALYZE numbering.numbers, numbering.price_list").await.unwrap();
+    reads_little(&database, "force_custom_plan").await;
+    app.stop().await;
+}
+
+/// For some minutes after an import the planner knows the pool of before.
+#[tokio::test]
+async fn after_a_large_import_a_search_reads_its_index_and_nothing_else_of_the_pool() {
+    let app = TestApp::start().await;
+    let database = app.superuser().await;
+    let stock = "INSERT INTO numbering.numbers (identifier, identifier_class, shown, operator_id, vanity_eligible)
+        SELECT n, 'MSISDN', n, CASE WHEN i % 2 = 0 THEN 'awcc' ELSE 'roshan' END, i % 10 = 0
+        FROM (SELECT i, '+93' || 700000000 + i AS n FROM generate_series($1::bigint, $2::bigint) AS i) x";
+    database.execute(stock, &[&0_i64, &999_i64]).await.unwrap();
+    priced_for_years(&database).await;
+    let known = "VACUUM ANALYZE numbering.numbers, numbering.price_list; ALTER TABLE numbering.numbers SET (autovacuum_enabled = off)";
+    for statement in known.split("; ") {
+        database.batch_execute(statement).await.unwrap();
+    }
+    database.execute(stock, &[&1_000_i64, &99_999_i64]).await.unwrap();
+    for plans in ["force_custom_plan", "force_generic_plan"] {
+        reads_little(&database, plans).await;
+    }
+    app.stop().await;
+}
+
+/// As many prices as have held in the course of years.
+async fn priced_for_years(database: &tokio_postgres::Client) {
     let past = "INSERT INTO numbering.price_list
             (price_id, identifier_class, price_tier, plan, amount, currency, per, valid_from, valid_until)
         SELECT gen_random_uuid(), 'MSISDN', 'standard', 'starter', 2, 'USD', 'month', at, at + interval '1 hour'
         FROM generate_series(now() - interval '3000 hours', now() - interval '2 hours', interval '1 hour') AS at";
     database.execute(past, &[]).await.unwrap();
-    database.batch_execute("VACUUM ANALYZE numbering.numbers, numbering.price_list").await.unwrap();
+}
+
+/// No search reads more than its page of the indexes made for it.
+async fn reads_little(database: &tokio_postgres::Client, plans: &str) {
     let prepare = format!(
-        "SET jit = off; SET plan_cache_mode = force_custom_plan;
+        "SET jit = off; SET plan_cache_mode = {plans}; DEALLOCATE ALL;
          PREPARE browse (text[], boolean[], text, text, text[], text[], text, text[], bigint, text[],
              bigint, text, timestamptz, float8) AS {}",
         include_str!("../../src/store/browse.sql")
@@ -252,7 +283,6 @@ async fn every_search_reads_its_index_and_nothing_else_of_the_pool() {
             assert!(rows + left_out <= 110.0, "{what} reads {rows} and leaves {left_out} out: {node:#}");
         }
     }
-    app.stop().await;
 }
 
 /// The nodes of a plan that read a table.

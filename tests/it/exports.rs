@@ -190,7 +190,10 @@ async fn what_an_export_does_not_know_is_refused() {
 
 /// Asks for an export over a connection of its own, and reads only its head.
 fn begun(app: &TestApp, path: &str) -> TcpStream {
-    let token = app.issuer.token("slow", Some("tenant-a"), &["numbers.read"]);
+    begun_by(app, &app.issuer.token("slow", Some("tenant-a"), &["numbers.read"]), path)
+}
+
+fn begun_by(app: &TestApp, token: &str, path: &str) -> TcpStream {
     let mut connection = TcpStream::connect(app.http).unwrap();
     connection.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     write!(connection, "GET {path} HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n")
@@ -216,11 +219,15 @@ async fn slow_readers_hold_no_connection_to_the_database_and_there_are_so_many_a
     let app =
         TestApp::start_with(&[("NUMBERING_EXPORT__MAX_CONCURRENT", "2"), ("NUMBERING_DATABASE__POOL_SIZE", "2")]).await;
     app.leased(MUCH).await;
-    let slow = [begun(&app, NUMBERS), begun(&app, LEASES)];
+    let ops = app.issuer.token("ops", None, &["numbering.admin", "numbers.read"]);
+    let first = begun(&app, NUMBERS);
     let a = app.tenant("tenant-a");
-    let refused = a.get(NUMBERS).await;
+    let refused = a.get(LEASES).await;
     refused.problem(503, "UNAVAILABLE");
     assert_eq!(refused.headers["retry-after"], "5");
+    assert_eq!(app.tenant("tenant-b").get(NUMBERS).await.status, 200, "one tenant does not have them all");
+    let slow = [first, begun_by(&app, &ops, LEASES)];
+    app.tenant("tenant-b").get(NUMBERS).await.problem(503, "UNAVAILABLE");
     let database = app.superuser().await;
     let busy =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'numbering'
@@ -253,5 +260,19 @@ async fn an_export_that_cannot_go_on_breaks_off_before_its_end() {
     let past = "SELECT pg_sleep(3.1)";
     database.batch_execute(past).await.unwrap();
     assert!(!tokio::task::spawn_blocking(move || rest(late)).await.unwrap(), "its time is over");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_does_not_read_is_cut_off_when_its_time_is_over() {
+    // The system cuts off whoever reads nothing for so long; here it is the export's own time that is over.
+    let settings = [("NUMBERING_EXPORT__TIMEOUT", "2s"), ("NUMBERING_HTTP__REQUEST_TIMEOUT", "5m")];
+    let app = TestApp::start_with(&settings).await;
+    app.leased(MUCH).await;
+    let unread = begun(&app, NUMBERS);
+    let a = app.tenant("tenant-a");
+    a.get(NUMBERS).await.problem(503, "UNAVAILABLE");
+    until("its place is free again", async || a.get(&format!("{NUMBERS}?state=HELD")).await.status == 200).await;
+    assert!(!tokio::task::spawn_blocking(move || rest(unread)).await.unwrap(), "and it does not look complete");
     app.stop().await;
 }

@@ -105,6 +105,29 @@ async fn a_tenant_never_seen_before_has_the_default_plan_s_price_and_an_admin_se
 }
 
 #[tokio::test]
+async fn a_price_from_today_on_holds_from_now_and_one_from_this_midnight_or_yesterday_is_refused() {
+    let app = stocked().await;
+    let tenant = app.tenant("tenant-a");
+    let mut now = app.store().moment().await.unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+    // A day that ends meanwhile is not today's any more.
+    let tomorrow = now.tomorrow().unwrap().start_of_day().unwrap();
+    if now.duration_until(&tomorrow) < SignedDuration::from_mins(1) {
+        app.until_database_time(tomorrow.timestamp()).await;
+        now = tomorrow;
+    }
+    let old = app.general_price("MSISDN", "standard").await;
+    let midnight = now.start_of_day().unwrap().timestamp().to_string();
+    for over in [now.yesterday().unwrap().date().to_string(), midnight] {
+        let refused = app.try_price("MSISDN", "standard", "3", json!({ "replaces": old, "validFrom": over })).await;
+        let problem = refused.problem(422, "VALIDATION_FAILED");
+        assert_eq!(problem["errors"][0]["pointer"], "/validFrom", "{over}: {problem}");
+    }
+    app.price("MSISDN", "standard", "3", json!({ "replaces": old, "validFrom": now.date().to_string() })).await;
+    assert_eq!(browsed(&tenant, OF_AWCC).await, "3.00");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_price_holds_from_its_first_moment_up_to_its_last_and_the_next_takes_over_without_a_gap() {
     let app = stocked().await;
     let tenant = app.tenant("tenant-a");

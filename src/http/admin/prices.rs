@@ -22,7 +22,7 @@ use crate::http::paging::{DEFAULT_LIMIT, Paging};
 use crate::http::problem::{ApiError, Invalid};
 use crate::http::request::RequestId;
 use crate::http::shapes::Page;
-use crate::operations::blocks::reject::parse_valid_from;
+use crate::operations::blocks::reject::{is_a_day, parse_valid_from};
 use crate::store::commit::Origin;
 use crate::store::idempotency::Answer;
 use crate::store::prices::{ListedPrice, NewPrice, PriceAdded, PriceEnded, PriceFilter, PricePlace, PricedFor};
@@ -138,7 +138,7 @@ pub struct AddPrice {
     /// The time that one amount pays for: `month` or `year`.
     #[schema(example = "month")]
     pub per: String,
-    /// From when it holds, an RFC 3339 date or time that is not over; now where absent.
+    /// From when it holds, an RFC 3339 date (UTC) or time that is not over; now where absent, and from now for today's date.
     pub valid_from: Option<String>,
     /// When it holds no longer, an RFC 3339 date or time; no end where absent.
     pub valid_until: Option<String>,
@@ -312,6 +312,7 @@ impl AddPrice {
                 priced_for: PricedFor { class, tier: self.price_tier.clone(), plan: self.plan.clone(), operator },
                 price: Price { amount, currency: self.currency.clone(), per: self.per.clone() },
                 valid_from,
+                from_a_day: self.valid_from.as_deref().is_some_and(is_a_day),
                 valid_until,
                 replaces: self.replaces,
             }),

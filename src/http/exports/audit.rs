@@ -5,9 +5,10 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Export, Format, Part, ROWS_AT_ONCE, answer};
+use super::{Export, Format, Part, ROWS_AT_ONCE, Reader, answer};
 use crate::http::AppState;
 use crate::http::admin::audit::{AuditItem, AuditQuery, filter};
+use crate::http::connection::Connection;
 use crate::http::extract::QueryParameters;
 use crate::http::guard::{Authorized, ComplianceOrAdmin};
 use crate::http::problem::ApiError;
@@ -71,11 +72,13 @@ impl Export for Audit {
 )]
 pub async fn export_audit(
     State(state): State<AppState>,
-    _authorized: Authorized<ComplianceOrAdmin>,
+    connection: Connection,
+    authorized: Authorized<ComplianceOrAdmin>,
     QueryParameters(query): QueryParameters<AuditExportQuery>,
 ) -> Result<Response, ApiError> {
+    let reader = Reader::of(&authorized.caller, connection);
     let AuditExportQuery { subject, event_type, actor, tenant_id, from, to, format } = query;
     let asked = AuditQuery { subject, event_type, actor, tenant_id, from, to, limit: None, page: None };
     let export = Audit { store: state.store.clone(), filter: filter(&state.plan, &asked)? };
-    answer(&state, export, format.unwrap_or_default()).await
+    answer(&state, reader, export, format.unwrap_or_default()).await
 }

@@ -6,9 +6,10 @@ use numbering_domain::{LeaseId, Rejection, TenantId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Export, Format, Part, ROWS_AT_ONCE, answer};
+use super::{Export, Format, Part, ROWS_AT_ONCE, Reader, answer};
 use crate::auth::Permission;
 use crate::http::AppState;
+use crate::http::connection::Connection;
 use crate::http::extract::QueryParameters;
 use crate::http::guard::{Authorized, NumbersReadOrAdmin};
 use crate::http::problem::ApiError;
@@ -74,13 +75,15 @@ impl Export for Leases {
 )]
 pub async fn export_leases(
     State(state): State<AppState>,
+    connection: Connection,
     authorized: Authorized<NumbersReadOrAdmin>,
     QueryParameters(query): QueryParameters<LeasesExportQuery>,
 ) -> Result<Response, ApiError> {
+    let reader = Reader::of(&authorized.caller, connection);
     let tenant = authorized.caller.tenant.clone();
     if tenant.is_none() && !authorized.caller.may(Permission::NumberingAdmin) {
         return Err(Rejection::TenantRequired.into());
     }
     let export = Leases { store: state.store.clone(), tenant };
-    answer(&state, export, query.format.unwrap_or_default()).await
+    answer(&state, reader, export, query.format.unwrap_or_default()).await
 }

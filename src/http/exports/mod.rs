@@ -2,13 +2,12 @@
 //!
 //! What must stay true: an export is read page by page, and between two pages holds neither a connection to PostgreSQL nor more
 //! than a page in memory, however slow its reader is. An export that is not complete does not look so: the connection breaks
-//! before its end. There are so many at a time on a replica, and none runs for ever.
+//! before its end. There are so many at a time on a replica, one of each tenant's, and none holds its place for longer than
+//! `export.timeout`, whatever its reader does.
 
 pub mod audit;
 pub mod leases;
 pub mod numbers;
-
-use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -16,15 +15,18 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Duration, Instant};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::AppState;
 use super::code::Code;
+use super::connection::Connection;
 use super::problem::ApiError;
+use crate::auth::{Caller, Permission};
+use crate::operations::places::Place;
 use crate::store::StoreError;
 
 /// How many rows are read at once.
@@ -108,7 +110,42 @@ struct Running<E: Export> {
     deadline: Instant,
     limit: Duration,
     /// Given back when the answer ends, however it does.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
+}
+
+/// Who reads an export.
+struct Reader {
+    who: String,
+    connection: Connection,
+}
+
+impl Reader {
+    /// A tenant's users have one place together; whoever sees more than one tenant's has its own.
+    fn of(caller: &Caller, connection: Connection) -> Self {
+        let sees_all = caller.may(Permission::NumberingAdmin) || caller.may(Permission::NumberingCompliance);
+        let who = match &caller.tenant {
+            Some(tenant) if !sees_all => format!("tenant {tenant}"),
+            _ => format!("actor {}", caller.sub),
+        };
+        Self { who, connection }
+    }
+
+    /// Cuts the connection off at the deadline, unless the export has ended before. A reader that does not read does not have
+    /// the server ask for the next page, so that nothing else would look at the time.
+    fn cut_at(self, deadline: Instant, name: &'static str) -> DropGuard {
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline) => {
+                    tracing::warn!(export = name, "an export was cut off: its reader took longer than export.timeout");
+                    self.connection.cut();
+                }
+                () = ended.cancelled() => {}
+            }
+        });
+        guard
+    }
 }
 
 /// What is to be written next.
@@ -120,12 +157,12 @@ enum Next<P> {
 }
 
 /// Begins an export, and answers with it. The first page is read before that, so that what can be refused is.
-async fn answer<E: Export>(state: &AppState, export: E, format: Format) -> Result<Response, ApiError> {
-    let busy = |_| {
-        let detail = "as many exports run as may at a time; try again when one is done";
+async fn answer<E: Export>(state: &AppState, reader: Reader, export: E, format: Format) -> Result<Response, ApiError> {
+    let busy = || {
+        let detail = "as many exports run as may at a time, one of each tenant's; try again when one is done";
         ApiError::new(Code::Unavailable, detail).retry_after(BUSY_RETRY)
     };
-    let place = Arc::clone(&state.exports).try_acquire_owned().map_err(busy)?;
+    let place = state.limits.exports.take(&reader.who).ok_or_else(busy)?;
     let limit = state.config.export.timeout.duration();
     let mut running =
         Running { export, format, next: Next::Beginning, deadline: Instant::now() + limit, limit, _place: place };
@@ -134,16 +171,17 @@ async fn answer<E: Export>(state: &AppState, export: E, format: Format) -> Resul
         (CONTENT_TYPE, format.media_type().to_owned()),
         (CONTENT_DISPOSITION, format!("attachment; filename=\"{}.{}\"", E::NAME, format.extension())),
     ];
+    let running = (reader.cut_at(running.deadline, E::NAME), running);
     let pages = stream::unfold((Some(first), Some(running)), |(first, running)| async {
-        let mut running = running?;
+        let (cut, mut running) = running?;
         if let Some(first) = first {
-            return Some((Ok(first), (None, Some(running))));
+            return Some((Ok(first), (None, Some((cut, running)))));
         }
         if matches!(running.next, Next::End) {
             return None;
         }
         match running.page().await {
-            Ok(page) => Some((Ok(page), (None, Some(running)))),
+            Ok(page) => Some((Ok(page), (None, Some((cut, running))))),
             Err(error) => {
                 tracing::warn!(%error, export = E::NAME, "an export broke off");
                 Some((Err(error), (None, None)))

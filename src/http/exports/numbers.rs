@@ -8,9 +8,10 @@ use numbering_domain::{Rejection, TenantId};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Export, Format, Part, ROWS_AT_ONCE, answer};
+use super::{Export, Format, Part, ROWS_AT_ONCE, Reader, answer};
 use crate::auth::Caller;
 use crate::http::AppState;
+use crate::http::connection::Connection;
 use crate::http::extract::QueryParameters;
 use crate::http::guard::{Authorized, NumbersReadOrAdmin};
 use crate::http::numbers::read::claimed_states;
@@ -83,11 +84,13 @@ impl Export for Numbers {
 )]
 pub async fn export_numbers(
     State(state): State<AppState>,
+    connection: Connection,
     authorized: Authorized<NumbersReadOrAdmin>,
     QueryParameters(query): QueryParameters<NumbersExportQuery>,
 ) -> Result<Response, ApiError> {
+    let reader = Reader::of(&authorized.caller, connection);
     let tenant = authorized.caller.tenant.clone().ok_or(Rejection::TenantRequired)?;
     let states = claimed_states(query.state.as_deref())?;
     let export = Numbers { store: state.store.clone(), caller: authorized.caller, tenant, states };
-    answer(&state, export, query.format.unwrap_or_default()).await
+    answer(&state, reader, export, query.format.unwrap_or_default()).await
 }

@@ -1,14 +1,16 @@
 //! A tenant reserves several numbers at once: any that match, or each of a list.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use numbering_domain::{IdentifierClass, InvalidIdentifier, OperatorId, Pattern, RegisteredIdentifier};
+use numbering_domain::{IdentifierClass, InvalidIdentifier, OperatorId, Pattern, RegisteredIdentifier, TenantId};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 use utoipa::openapi::schema::{OneOfBuilder, Schema};
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
@@ -22,14 +24,17 @@ use crate::http::documented::problem_responses;
 use crate::http::extract::JsonBody;
 use crate::http::guard::NumbersWrite;
 use crate::http::problem::{ApiError, Invalid};
+use crate::http::rate::take_turn;
 use crate::http::shapes::NumberBody;
 use crate::operations::numbers::allocate::{
-    AllocationError, AnyNumbers, NamedNumbers, Outcome, RenderAny, RenderNamed,
+    AllocationError, AnyNumbers, NamedNumbers, Outcome, RenderAny, RenderNamed, SearchTime,
 };
 use crate::store::browse::{BrowseFilter, ClassSearch};
 
 /// The most numbers of one request.
 const MOST: usize = 100;
+/// When to come again where as many searches run as may.
+const BUSY_RETRY: Duration = Duration::from_secs(1);
 
 /// Any numbers that match; filters combine.
 #[derive(Clone, Debug, Deserialize, ToSchema)]
@@ -183,11 +188,14 @@ pub enum ReserveManyBody {
 
 problem_responses! {
     /// Refusals of a reservation by criteria. By a list, each item bears its own.
-    ReserveManyProblems = [TenantSuspended, OperatorNotAllowed, NotAvailable, ReservationQuota, InvalidPattern];
+    ReserveManyProblems = [TenantSuspended, OperatorNotAllowed, NotAvailable, ReservationQuota, InvalidPattern, RateLimited];
 }
 
 /// Reserves several numbers at once, in one commit: any that match, all or nothing unless `partial`; or each of a list, by
 /// itself.
+///
+/// By criteria, a tenant may ask 600 times a minute (`RATE_LIMITED`), and a search that is not done in time is `UNAVAILABLE`: then
+/// nothing is said of how many match. A longer prefix makes it shorter.
 #[utoipa::path(
     post,
     path = "/v1/numbers/reserve",
@@ -227,11 +235,27 @@ async fn reserve_any(
         let items = numbers.into_iter().map(|number| NumberBody::shown_to(&caller, number)).collect();
         answer(StatusCode::OK, &ReserveManyBody::Any(ReservedBody { items }))
     });
-    command
+    let headers = take_turn(state, &state.limits.allocate, &command.caller).await?;
+    let mut response = command
         .once(state, sha256, async |claim| {
-            Ok(state.numbers.reserve_any(wanted.clone(), claim, Arc::clone(&render)).await?)
+            let search = search(state, &wanted.tenant).await?;
+            Ok(state.numbers.reserve_any(wanted.clone(), search, claim, Arc::clone(&render)).await?)
         })
-        .await
+        .await?;
+    response.headers_mut().extend(headers);
+    Ok(response)
+}
+
+/// A place among the searches, in time.
+async fn search(state: &AppState, tenant: &TenantId) -> Result<SearchTime, ApiError> {
+    let config = &state.config;
+    let limit = config.allocate.timeout.duration().min(config.http.request_timeout.duration());
+    let begun = Instant::now();
+    let place = state.limits.searches.take_by(tenant.as_str(), begun + limit / 2).await.ok_or_else(|| {
+        let detail = "as many searches run as may at a time; try again when one is done";
+        ApiError::new(Code::Unavailable, detail).retry_after(BUSY_RETRY)
+    })?;
+    Ok(SearchTime { place, limit, over: begun + limit })
 }
 
 async fn reserve_named(
@@ -330,6 +354,10 @@ impl From<AllocationError> for ApiError {
             AllocationError::TooFew { available, .. } => {
                 Self::new(Code::NotAvailable, detail).with("available", available)
             }
+            AllocationError::TookTooLong { .. } => Self::unavailable(
+                "the search took too long, and says nothing of how many match: try again, or with a longer prefix",
+                detail,
+            ),
             AllocationError::Order(error) => error.into(),
         }
     }

@@ -74,10 +74,16 @@ impl Reject {
     }
 }
 
+/// Whether it is a date without a time.
+#[must_use]
+pub const fn is_a_day(text: &str) -> bool {
+    text.len() == "2026-01-31".len()
+}
+
 /// Reads an RFC 3339 date, which means midnight UTC, or time.
 #[must_use]
 pub fn parse_valid_from(text: &str) -> Option<Timestamp> {
-    if text.len() == "2026-01-31".len() {
+    if is_a_day(text) {
         has_shape(text.as_bytes(), b"0000-00-00").then_some(())?;
         let date: Date = text.parse().ok()?;
         return Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp());

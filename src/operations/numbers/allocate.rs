@@ -6,16 +6,20 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use numbering_domain::{
     Acting, Command, Counter, Number, Policy, Rejection, ReservationId, TenantId, TenantStanding, TenantStatus,
     Transition, decide,
 };
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{DECISIONS, Numbers, OrderError};
+use crate::operations::places::Place;
 use crate::store::StoreError;
-use crate::store::allocate::{Decided, Done, Found, Lock, Locked, each_once};
+use crate::store::allocate::{Decided, Done, Lock, Locked, Searched, each_once};
 use crate::store::browse::BrowseFilter;
 use crate::store::commit::Origin;
 use crate::store::idempotency::{Answer, Claim};
@@ -44,6 +48,25 @@ pub struct AnyNumbers {
     pub partial: bool,
     /// Who asks, for the journal.
     pub origin: Origin,
+}
+
+/// The time that a search has, with what it finds reserved.
+#[derive(Debug)]
+pub struct SearchTime {
+    /// Its place among the searches.
+    pub place: Place,
+    /// How long in all, the wait for the place too.
+    pub limit: Duration,
+    /// When that is over.
+    pub over: Instant,
+}
+
+impl SearchTime {
+    /// Waits for `work`, until the time is over.
+    async fn within<T>(&self, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, AllocationError> {
+        let late = |_| AllocationError::TookTooLong { limit: self.limit };
+        Ok(tokio::time::timeout_at(self.over, work).await.map_err(late)??)
+    }
 }
 
 /// Each of these numbers, by itself.
@@ -75,6 +98,12 @@ pub enum AllocationError {
         wanted: usize,
         /// How many there were.
         available: usize,
+    },
+    /// It was not done in time. What the numbers are is not known.
+    #[error("numbers were searched for and reserved for longer than {} ms", .limit.as_millis())]
+    TookTooLong {
+        /// In which time.
+        limit: Duration,
     },
     /// As for a single number.
     #[error(transparent)]
@@ -110,23 +139,24 @@ impl Numbers {
     /// tenant's quota allows. Once begun it goes on to its end, also when the caller stops waiting.
     ///
     /// # Errors
-    /// [`AllocationError::TooFew`] where fewer match, a rejection by the rules; the others when it could not be done. Then
-    /// nothing was.
+    /// [`AllocationError::TooFew`] where fewer match, a rejection by the rules; the others when it could not be done, or not in
+    /// time. Then nothing was; but where the time was over in the middle of a commit, it may have been.
     pub async fn reserve_any(
         &self,
         wanted: AnyNumbers,
+        time: SearchTime,
         claim: Option<Claim>,
         render: RenderAny,
     ) -> Result<Answer, AllocationError> {
         let numbers = self.clone();
         let work = async move {
-            let done = numbers.search_and_reserve(&wanted, claim.as_ref(), &render).await?;
+            let done = numbers.search_and_reserve(&wanted, &time, claim.as_ref(), &render).await?;
             Ok(render(&done))
         };
         self.begun.spawn(StoreUse::carried(work)).await.map_err(OrderError::from)?
     }
 
-    /// Reserves each of these numbers that can be, in the order asked, in one commit. Once begun it goes on to its end, also
+    /// Reserves each of these numbers that can be, in the order asked, in one commit; what cannot be is not locked. Once begun it goes on to its end, also
     /// when the caller stops waiting.
     ///
     /// # Errors
@@ -145,28 +175,28 @@ impl Numbers {
     async fn search_and_reserve(
         &self,
         wanted: &AnyNumbers,
+        time: &SearchTime,
         claim: Option<&Claim>,
         render: &RenderAny,
     ) -> Result<Vec<Transition>, AllocationError> {
         let mut settled = false;
         let mut round = 0;
         while round < ROUNDS {
-            let found = self.found(wanted).await?;
-            let target = found.identifiers.len().min(wanted.count);
+            let found = self.found(wanted, time).await?;
+            let target = found.len().min(wanted.count);
             if target < wanted.count && (target == 0 || !wanted.partial) {
                 return Err(AllocationError::TooFew { wanted: wanted.count, available: target });
             }
             let lock = if round < ROUNDS_WITHOUT_WAITING { Lock::Free(target) } else { Lock::ToBeHad(target) };
             let policy = Arc::clone(&self.policy);
             let choose = |locked: Locked| {
-                let in_order = found.identifiers.iter().filter_map(|identifier| locked.numbers.get(identifier));
+                let in_order = found.iter().filter_map(|identifier| locked.numbers.get(identifier));
                 let transitions = grant(in_order, &locked, target, wanted.partial && settled, &policy)?;
                 let answer = claim.is_some().then(|| render(&transitions));
                 Ok(Decided { transitions, answer })
             };
-            let done =
-                self.store.commit_locked(&found.identifiers, lock, &wanted.tenant, &wanted.origin, claim, choose).await;
-            match done {
+            let committed = self.store.commit_locked(&found, lock, &wanted.tenant, &wanted.origin, claim, choose);
+            match time.within(committed).await {
                 Ok(Done::Committed(done, now)) => {
                     self.tell(&done, now).await;
                     return Ok(done);
@@ -180,8 +210,10 @@ impl Numbers {
                     return Err(refusal.into());
                 }
                 Ok(Done::Refused(Refused::Taken | Refused::Unknown) | Done::Changed) => {}
-                Err(error) if error.is_transient() => {}
-                Err(error) => return Err(error.into()),
+                // Who has them locked took longer than one round waits.
+                Err(AllocationError::Order(OrderError::Store(error)))
+                    if error.is_transient() || error.is_lock_timeout() => {}
+                Err(error) => return Err(error),
             }
             round += 1;
             self.metrics.allocations_retried.inc();
@@ -190,23 +222,20 @@ impl Numbers {
     }
 
     /// What the tenant may take now, with some to spare where there are.
-    async fn found(&self, wanted: &AnyNumbers) -> Result<Found, AllocationError> {
+    async fn found(&self, wanted: &AnyNumbers, time: &SearchTime) -> Result<Vec<String>, AllocationError> {
         let AnyNumbers { tenant, filter, never_leasable, count, .. } = wanted;
         let most = count + SPARE;
-        let mut found = self.store.search(filter, tenant, never_leasable, *count, most).await?;
-        if found.is_none() {
+        let admit = |standing: &TenantStanding| admitted(standing, filter);
+        let search = || time.within(self.store.search(filter, tenant, never_leasable, *count, most, admit));
+        let mut searched = search().await?;
+        if matches!(searched, Searched::Unknown) {
             self.store.meet_tenant(tenant, &self.default_plan).await?;
-            found = self.store.search(filter, tenant, never_leasable, *count, most).await?;
+            searched = search().await?;
         }
-        let found = found.ok_or_else(|| unmet(tenant))?;
-        if found.standing.status == TenantStatus::Suspended {
-            return Err(Rejection::TenantSuspended.into());
-        }
-        match &filter.operator {
-            Some(operator) if !found.standing.may_use_operator(Some(operator)) => {
-                Err(Rejection::OperatorNotAllowed { operator: operator.clone() }.into())
-            }
-            _ => Ok(found),
+        match searched {
+            Searched::Found(identifiers) => Ok(identifiers),
+            Searched::Refused(refusal) => Err(refusal.into()),
+            Searched::Unknown => Err(unmet(tenant).into()),
         }
     }
 
@@ -216,24 +245,33 @@ impl Numbers {
         claim: Option<&Claim>,
         render: &RenderNamed,
     ) -> Result<Answer, OrderError> {
-        let identifiers = each_once(wanted.identifiers.iter().map(String::as_str));
+        let asked = each_once(wanted.identifiers.iter().map(String::as_str));
         let mut settled = false;
         let mut decisions = 0;
         while decisions < DECISIONS {
             let policy = Arc::clone(&self.policy);
+            // What is not the tenant's to take is refused as it was seen: nobody waits for who has it locked, nor for this.
+            let seen = self.store.look(&asked, &wanted.tenant).await?;
+            let first = each(&wanted.identifiers, &seen, None, &policy);
+            let to_lock = first.as_ref().map_or_else(|_| Vec::new(), |(_, granted)| identifiers_of(granted));
             let mut answered = None;
             let choose = |locked: Locked| {
-                let (outcomes, transitions) = each(&wanted.identifiers, &locked, &policy)?;
+                let (first, _) = first?;
+                let (outcomes, transitions) = each(&wanted.identifiers, &locked, Some(&first), &policy)?;
                 let over_quota = outcomes.iter().find_map(|outcome| outcome.as_ref().err().filter(|no| no.is_quota()));
                 if let (Some(refusal), false) = (over_quota, settled) {
                     return Err(Refused::OverQuota(refusal.clone()));
+                }
+                if over_quota.is_some() && transitions.len() < locked.numbers.len() {
+                    // Others were quicker, and the room that this leaves may do for one that is not locked.
+                    return Err(Refused::Taken);
                 }
                 let answer = render(&outcomes);
                 answered = Some(answer.clone());
                 Ok(Decided { transitions, answer: Some(answer) })
             };
             let done =
-                self.store.commit_locked(&identifiers, Lock::All, &wanted.tenant, &wanted.origin, claim, choose).await;
+                self.store.commit_locked(&to_lock, Lock::All, &wanted.tenant, &wanted.origin, claim, choose).await;
             match (done, answered) {
                 (Ok(Done::Committed(done, now)), Some(answer)) => {
                     if !done.is_empty() {
@@ -251,12 +289,25 @@ impl Numbers {
                 }
                 (Ok(Done::Refused(Refused::Rejected(refusal))), _) => return Err(refusal.into()),
                 (Ok(_), _) => {}
-                (Err(error), _) if error.is_transient() => {}
+                (Err(error), _) if error.is_transient() || error.is_lock_timeout() => {}
                 (Err(error), _) => return Err(error.into()),
             }
             decisions += 1;
         }
         Err(StoreError::Contended { attempts: DECISIONS }.into())
+    }
+}
+
+/// Whether the tenant may reserve any of these at all.
+fn admitted(standing: &TenantStanding, filter: &BrowseFilter) -> Result<(), Rejection> {
+    if standing.status == TenantStatus::Suspended {
+        return Err(Rejection::TenantSuspended);
+    }
+    match &filter.operator {
+        Some(operator) if !standing.may_use_operator(Some(operator)) => {
+            Err(Rejection::OperatorNotAllowed { operator: operator.clone() })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -312,19 +363,30 @@ fn over_quota(standing: &TenantStanding) -> Rejection {
     Rejection::ReservationQuota { quota: *standing.limits.get(counter), current: *standing.used.get(counter) }
 }
 
-/// Decides on each by itself, on the standing and the number that those before it leave.
-fn each(identifiers: &[String], locked: &Locked, policy: &Policy) -> Result<(Vec<Outcome>, Vec<Transition>), Refused> {
-    let mut standing = locked.standing.clone().ok_or(Refused::Unknown)?;
+fn identifiers_of(transitions: &[Transition]) -> Vec<String> {
+    transitions.iter().map(|transition| transition.after.identifier.key().to_owned()).collect()
+}
+
+/// Decides on each by itself, on the standing and the number that those before it leave. What is not among `seen` is refused as
+/// it was `before`, or is not registered.
+fn each(
+    identifiers: &[String],
+    seen: &Locked,
+    before: Option<&[Outcome]>,
+    policy: &Policy,
+) -> Result<(Vec<Outcome>, Vec<Transition>), Refused> {
+    let mut standing = seen.standing.clone().ok_or(Refused::Unknown)?;
     let mut transitions: Vec<Transition> = Vec::new();
     let mut taken: HashMap<&str, usize> = HashMap::new();
     let mut outcomes = Vec::with_capacity(identifiers.len());
-    for identifier in identifiers {
-        let before = taken.get(identifier.as_str()).map(|place| &transitions[*place].after);
-        let Some(number) = before.or_else(|| locked.numbers.get(identifier)) else {
-            outcomes.push(Err(Rejection::NotRegistered));
+    for (place, identifier) in identifiers.iter().enumerate() {
+        let moved = taken.get(identifier.as_str()).map(|place| &transitions[*place].after);
+        let Some(number) = moved.or_else(|| seen.numbers.get(identifier)) else {
+            let refusal = before.and_then(|outcomes| outcomes[place].as_ref().err()).cloned();
+            outcomes.push(Err(refusal.unwrap_or(Rejection::NotRegistered)));
             continue;
         };
-        match reserve(number, &standing, policy, locked.now) {
+        match reserve(number, &standing, policy, seen.now) {
             Ok(transition) => {
                 standing = standing.after(&transition);
                 outcomes.push(Ok(transition.after.clone()));

@@ -269,6 +269,8 @@ fn usual<'a>(stack: &SharedStack, part: &Part, directory: &Path, issuer: &Issuer
         // Tests browse more than people do.
         ("NUMBERING_BROWSE__RATE_LIMIT", "100000".to_owned()),
         ("NUMBERING_BROWSE__RATE_LIMIT_WITHOUT_REDIS", "100000".to_owned()),
+        ("NUMBERING_ALLOCATE__RATE_LIMIT", "100000".to_owned()),
+        ("NUMBERING_ALLOCATE__RATE_LIMIT_WITHOUT_REDIS", "100000".to_owned()),
         // What is said of pools is said in the tests of that: elsewhere the events are those of what the test does.
         ("NUMBERING_CAPACITY__LOOK_EVERY", "1h".to_owned()),
         ("NUMBERING_JOBS__CAPACITY", "0 0 1 1 *".to_owned()),
