@@ -240,3 +240,20 @@ async fn a_holder_that_was_frozen_counts_nothing_twice() {
     assert_eq!(store.fold_capacity(&next, &look).await.unwrap(), None, "the counts stand elsewhere by now");
     assert_eq!(counted(&database).await, exact);
 }
+
+/// As the migration leaves it that began to count, while others wrote: it was itself the first that ran, and is not listed.
+#[tokio::test]
+async fn counts_follow_from_a_snapshot_whose_first_transaction_is_the_one_that_took_it() {
+    let app = TestApp::start_with(&FOLLOWING).await;
+    let (admin, signer) = (app.admin(), app.operator("awcc", &["+9370"]).await);
+    import(&app, &signer, &file(20, 0)).await;
+    until_remaining(&admin, "+9370", 20).await;
+    let tenant = premium(&app, "tenant-a").await;
+    let taken = "UPDATE numbering.pool_position SET seen = regexp_replace(
+                     pg_current_snapshot()::text, '^[0-9]+',
+                     (pg_snapshot_xmin(pg_current_snapshot())::text::bigint - 1)::text)::pg_snapshot";
+    app.superuser().await.batch_execute(taken).await.unwrap();
+    act(&tenant, "reserve", 0..5).await;
+    until_remaining(&admin, "+9370", 15).await;
+    app.stop().await;
+}
