@@ -95,8 +95,11 @@ impl FollowCapacity {
             if !look.has_news() {
                 return Ok(true);
             }
-            if self.store.fold_capacity(&run.role(), &look).await?.is_none() {
-                return Ok(false);
+            match self.store.fold_capacity(&run.role(), &look).await? {
+                None => return Ok(false),
+                // What was seen is not to be counted yet; the next run looks again.
+                Some(0) => return Ok(true),
+                Some(_) => {}
             }
         }
         Ok(false)

@@ -257,3 +257,48 @@ async fn counts_follow_from_a_snapshot_whose_first_transaction_is_the_one_that_t
     until_remaining(&admin, "+9370", 15).await;
     app.stop().await;
 }
+
+/// The journal comes along with numbers of transactions that have not begun here, and that are reached by and by.
+#[tokio::test]
+async fn after_a_restore_into_another_cluster_pools_are_counted_anew_and_what_came_along_is_no_news() {
+    let app = TestApp::start_with(&FOLLOWING).await;
+    let (admin, signer) = (app.admin(), app.operator("awcc", &["+9370"]).await);
+    import(&app, &signer, &file(20, 0)).await;
+    let tenant = premium(&app, "tenant-a").await;
+    act(&tenant, "reserve", 0..5).await;
+    until_remaining(&admin, "+9370", 15).await;
+    let database = app.superuser().await;
+    let restored = "BEGIN;
+        UPDATE numbering.journal SET xid = (xid::text::bigint + 20000)::text::xid8;
+        UPDATE numbering.pool_position
+        SET seen = (SELECT format('%1$s:%1$s:', max(xid::text::bigint) + 1) FROM numbering.journal)::pg_snapshot;
+        COMMIT";
+    database.batch_execute(restored).await.unwrap();
+    until("it is noticed, and all is counted anew", async || {
+        let sql = "SELECT EXISTS (SELECT FROM numbering.pool_position WHERE restored > 0)
+                          AND NOT EXISTS (SELECT FROM numbering.pool_operators WHERE stale)";
+        database.query_one(sql, &[]).await.unwrap().get(0)
+    })
+    .await;
+    act(&tenant, "reserve", 5..10).await;
+    until_remaining(&admin, "+9370", 10).await;
+    assert!(!app.store().look_at_capacity().await.unwrap().has_news(), "there is nothing to do");
+
+    // As many transactions begin as it takes to come to the numbers of those that came along.
+    let begun = "DO $$ BEGIN FOR i IN 1..21000 LOOP
+                     BEGIN PERFORM pg_current_xact_id(); CREATE TEMP TABLE t (); RAISE 'no'; EXCEPTION WHEN OTHERS THEN END;
+                 END LOOP; END $$";
+    database.batch_execute(begun).await.unwrap();
+    act(&tenant, "reserve", 10..12).await;
+    until_remaining(&admin, "+9370", 8).await;
+    until("the journal's numbers are behind", async || {
+        let sql = "SELECT pg_snapshot_xmax(p.seen) > ALL (SELECT j.xid FROM numbering.journal j) FROM numbering.pool_position p";
+        database.query_one(sql, &[]).await.unwrap().get(0)
+    })
+    .await;
+    until_exact(&database).await;
+    let days = "SELECT sum(imported)::bigint, sum(taken)::bigint FROM numbering.pool_days WHERE block_prefix = '+9370'";
+    let row = database.query_one(days, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (20, 12), "nothing was counted twice");
+    app.stop().await;
+}
