@@ -119,6 +119,15 @@ pub struct PoolPast {
     pub days: Vec<PoolDay>,
 }
 
+/// When numbers come into a pool by themselves, in the order of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolReturns {
+    /// Those that rest.
+    pub rested: Vec<(Timestamp, u64)>,
+    /// Those that are not valid yet.
+    pub becoming_valid: Vec<(Timestamp, u64)>,
+}
+
 /// An operator whose pools are to be counted anew; without a name, the short codes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recount {
@@ -363,13 +372,14 @@ impl Store {
         Ok(pasts)
     }
 
-    /// When the numbers of every pool come back that rest, or are not valid yet, in the order of time.
-    pub async fn returns_of_pools(&self, now: Timestamp) -> Result<BTreeMap<Pool, Vec<(Timestamp, u64)>>, StoreError> {
-        let mut returns: BTreeMap<Pool, Vec<(Timestamp, u64)>> = BTreeMap::new();
+    /// When numbers come into every pool by themselves.
+    pub async fn returns_of_pools(&self, now: Timestamp) -> Result<BTreeMap<Pool, PoolReturns>, StoreError> {
+        let mut returns: BTreeMap<Pool, PoolReturns> = BTreeMap::new();
         for row in self.query(include_str!("capacity_rests.sql"), &[&now]).await? {
             let numbers: i64 = row.try_get("numbers")?;
             let due = (row.try_get("due")?, u64::try_from(numbers).unwrap_or(0));
-            returns.entry(pool(&row)?).or_default().push(due);
+            let of_pool = returns.entry(pool(&row)?).or_default();
+            if row.try_get("rests")? { of_pool.rested.push(due) } else { of_pool.becoming_valid.push(due) }
         }
         Ok(returns)
     }

@@ -83,8 +83,10 @@ pub struct Outlook {
     pub remaining: u64,
     /// Net demand of each whole day that was seen.
     pub demand: Vec<i64>,
-    /// How many numbers come back by themselves, each with in how many days, in ascending order.
+    /// How many numbers come back from their rest, each with in how many days, in ascending order.
     pub returns: Vec<(f64, u64)>,
+    /// How many numbers become valid that nobody has had yet, each with in how many days, in ascending order.
+    pub becoming_valid: Vec<(f64, u64)>,
     /// How many numbers went to rest on a day, on average: so many come back on a day once the known returns are over.
     pub rested_a_day: f64,
 }
@@ -133,7 +135,11 @@ impl Outlook {
 
     /// How many numbers are there to be taken until then.
     fn supply(&self, days: f64) -> f64 {
-        let known: u64 = self.returns.iter().take_while(|(due, _)| *due <= days).map(|(_, numbers)| numbers).sum();
+        let by_then = |due: &[(f64, u64)]| -> u64 {
+            due.iter().take_while(|(due, _)| *due <= days).map(|(_, numbers)| numbers).sum()
+        };
+        // Of numbers that go to rest from now on, the first come back after the last that rests now, whatever else comes in later.
+        let known = by_then(&self.returns).saturating_add(by_then(&self.becoming_valid));
         let known_until = self.returns.last().map_or(0.0, |(due, _)| *due);
         let later = (days - known_until).max(0.0) * self.rested_a_day;
         count(self.remaining) + count(known) + later
@@ -292,6 +298,16 @@ mod tests {
         let returns: Vec<(f64, u64)> = (1..=90).map(|day| (f64::from(day), 10)).collect();
         let balanced = Outlook { returns, rested_a_day: 10.0, ..outlook(500, &[10; 28]) };
         assert_eq!(balanced.project(), None);
+    }
+
+    #[test]
+    fn a_block_that_is_valid_next_year_puts_off_no_return() {
+        let returns: Vec<(f64, u64)> = (1..=90).map(|day| (f64::from(day), 10)).collect();
+        let becoming_valid = vec![(365.0, 1_000)];
+        let balanced = Outlook { returns, becoming_valid, rested_a_day: 10.0, ..outlook(500, &[10; 28]) };
+        assert_eq!(balanced.project(), None);
+        let in_time = Outlook { becoming_valid: vec![(5.0, 50)], ..outlook(100, &[10; 14]) }.project().unwrap();
+        assert!((in_time.likely - 15.0).abs() < 1e-9, "{in_time:?}");
     }
 
     #[test]
