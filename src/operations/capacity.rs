@@ -72,7 +72,7 @@ pub struct PoolStanding {
     /// How many numbers are in which state.
     pub counts: PoolCounts,
     /// When nothing will be left: the earliest, likely and latest moment.
-    pub exhaustion: Option<(Timestamp, Timestamp, Option<Timestamp>)>,
+    pub exhaustion: Option<(Timestamp, Timestamp, Timestamp)>,
     /// The open alerts about it.
     pub alerts: Vec<Alert>,
 }
@@ -247,12 +247,12 @@ fn outlook(counts: &PoolCounts, past: &PoolPast, returns: &PoolReturns, now: Tim
 
 const SECONDS_A_DAY: f64 = 86_400.0;
 
-fn moments(projection: Projection, now: Timestamp) -> (Timestamp, Timestamp, Option<Timestamp>) {
+fn moments(projection: Projection, now: Timestamp) -> (Timestamp, Timestamp, Timestamp) {
     let at = |days: f64| {
         let length = SignedDuration::try_from_secs_f64((days * SECONDS_A_DAY).round()).unwrap_or(SignedDuration::MAX);
         now.saturating_add(length).unwrap_or(Timestamp::MAX)
     };
-    (at(projection.earliest), at(projection.likely), projection.latest.map(at))
+    (at(projection.earliest), at(projection.likely), at(projection.latest))
 }
 
 #[cfg(test)]

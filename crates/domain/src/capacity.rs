@@ -15,7 +15,8 @@
 //! mean itself is known only so well (`v·t²/n`). What comes back is known: each resting number has its day. Numbers that go to
 //! rest from now on come back later than any that rests now, at the rate at which they went. The pool is exhausted when
 //! what is left and what has come back no longer covers the demand: `likely` by the mean, `earliest` and `latest` with two standard
-//! errors more or less of it, which holds for nineteen in twenty.
+//! errors more or less of it, which holds for nineteen in twenty. It looks ahead to a horizon: what may as well be later, or never,
+//! is `latest` at the horizon.
 
 /// A share in hundredths of a percent: 500 is 5 %.
 pub type BasisPoints = u32;
@@ -98,8 +99,8 @@ pub struct Projection {
     pub earliest: f64,
     /// By what is known.
     pub likely: f64,
-    /// Hardly later; `None` where it may as well never happen.
-    pub latest: Option<f64>,
+    /// Hardly later; [`HORIZON_DAYS`] where it may as well be later than that, or never.
+    pub latest: f64,
 }
 
 impl Outlook {
@@ -107,12 +108,12 @@ impl Outlook {
     #[must_use]
     pub fn project(&self) -> Option<Projection> {
         if self.remaining == 0 {
-            return Some(Projection { earliest: 0.0, likely: 0.0, latest: Some(0.0) });
+            return Some(Projection { earliest: 0.0, likely: 0.0, latest: 0.0 });
         }
         let demand = Demand::estimate(&self.demand)?;
         let likely = self.exhausted_when(|days| demand.by(days, 0.0))?;
         let earliest = self.exhausted_when(|days| demand.by(days, BAND)).unwrap_or(likely);
-        let latest = self.exhausted_when(|days| demand.by(days, -BAND));
+        let latest = self.exhausted_when(|days| demand.by(days, -BAND)).unwrap_or(f64::from(HORIZON_DAYS));
         Some(Projection { earliest: earliest.min(likely), likely, latest })
     }
 
@@ -250,7 +251,7 @@ mod tests {
         assert!((projected.likely - 10.0).abs() < 1e-9, "{projected:?}");
         // At ten days the error of ten days' Poisson demand and of its mean: sqrt(100 * (10 + 10)) = 45 numbers, twice that is a day.
         assert!((9.0..9.4).contains(&projected.earliest), "{projected:?}");
-        assert!((10.6..11.1).contains(&projected.latest.unwrap()), "{projected:?}");
+        assert!((10.6..11.1).contains(&projected.latest), "{projected:?}");
     }
 
     #[test]
@@ -258,7 +259,7 @@ mod tests {
         let width = |demand: &[i64]| {
             let projected = outlook(1_000, demand).project().unwrap();
             assert!((projected.likely - 20.0).abs() < 1e-9, "{projected:?}");
-            projected.latest.unwrap_or(f64::INFINITY) - projected.earliest
+            projected.latest - projected.earliest
         };
         let wild = width(&[0, 100].repeat(14));
         let calm = width(&[45, 55].repeat(14));
@@ -267,9 +268,10 @@ mod tests {
     }
 
     #[test]
-    fn what_may_never_happen_has_no_latest_and_what_does_not_shrink_no_projection() {
+    fn what_may_never_happen_is_latest_at_the_horizon_and_what_does_not_shrink_has_no_projection() {
         let projected = outlook(100, &[40, -38, 30, -28]).project().unwrap();
-        assert!(projected.latest.is_none() && projected.earliest < projected.likely, "{projected:?}");
+        assert!((projected.latest - f64::from(HORIZON_DAYS)).abs() < 1e-9, "{projected:?}");
+        assert!(projected.earliest < projected.likely && projected.likely < projected.latest, "{projected:?}");
         assert_eq!(outlook(100, &[-1, 0, 0, 1]).project(), None);
         assert_eq!(outlook(100, &[0; 28]).project(), None);
         assert_eq!(outlook(100, &[-5; 28]).project(), None);
@@ -279,7 +281,7 @@ mod tests {
 
     #[test]
     fn an_exhausted_pool_is_exhausted_now_whatever_was_seen() {
-        let now = Projection { earliest: 0.0, likely: 0.0, latest: Some(0.0) };
+        let now = Projection { earliest: 0.0, likely: 0.0, latest: 0.0 };
         assert_eq!(outlook(0, &[]).project(), Some(now));
     }
 
@@ -329,8 +331,7 @@ mod tests {
                 left -= draw();
                 day += 1.0;
             }
-            let latest = projected.latest.unwrap_or(f64::INFINITY);
-            held += i32::from((projected.earliest..=latest + 1.0).contains(&day));
+            held += i32::from((projected.earliest..=projected.latest + 1.0).contains(&day));
         }
         assert!((rounds * 90 / 100..=rounds * 99 / 100).contains(&held), "{held} of {rounds}");
     }
