@@ -18,8 +18,9 @@ stands AS MATERIALIZED (
 ),
 entries AS MATERIALIZED (
     SELECT j.subject, j.subject_kind, j.type, j.version, j.state, j.deadline, j.data, j.at
-    FROM numbering.journal j
-    WHERE j.xid = ANY ($6::text[]::xid8[]) AND j.seq > (SELECT s.restored FROM stands s)
+    FROM unnest($6::text[]::xid8[]) AS late (xid)
+    CROSS JOIN LATERAL (SELECT * FROM numbering.journal entry WHERE entry.xid = late.xid OFFSET 0) AS j
+    WHERE j.seq > (SELECT s.restored FROM stands s)
     UNION ALL
     SELECT j.subject, j.subject_kind, j.type, j.version, j.state, j.deadline, j.data, j.at
     FROM numbering.journal j
