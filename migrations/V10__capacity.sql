@@ -35,7 +35,10 @@ CREATE TABLE numbering.block_heads (
 -- What of the journal is in the counts: all that this snapshot saw.
 CREATE TABLE numbering.pool_position (
     only_one boolean     PRIMARY KEY DEFAULT true CHECK (only_one),
-    seen     pg_snapshot NOT NULL
+    seen     pg_snapshot NOT NULL,
+    -- Entries up to this one came with a restore into another cluster of PostgreSQL, whose transactions are numbered anew: they are
+    -- in the counts, and the numbers of their transactions say nothing.
+    restored bigint      NOT NULL DEFAULT 0
 );
 INSERT INTO numbering.pool_position (seen) VALUES (pg_current_snapshot());
 

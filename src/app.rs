@@ -3,7 +3,7 @@
 //! What must stay true: what is away at start (PostgreSQL, Redis, NATS, the key set) does not keep the service from
 //! starting, it keeps it from being ready where it must; and a stop is first said, then waited for, then done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -474,12 +474,19 @@ async fn watch_database(store: Store, readiness: Arc<Readiness>, stop: Cancellat
     }
 }
 
-/// Tells how much of each pool is left; `known` are the pools that were told of before.
-async fn tell_of_pools(state: &AppState, known: &mut BTreeSet<PoolLabels>) -> Result<(), StoreError> {
-    let now: Timestamp = state.store.moment().await?;
-    let pools = state.store.pools(now).await?;
+/// Tells how much of each pool is left; `known` are the pools that were told of before. Where it is not known, nothing is told: a
+/// replica that is cut off must not tell for ever of what was left.
+async fn tell_of_pools(state: &AppState, known: &mut BTreeSet<PoolLabels>) {
+    let read = async {
+        let now: Timestamp = state.store.moment().await?;
+        Ok::<_, StoreError>(state.store.pools(now).await?.counts)
+    };
+    let pools = read.await.unwrap_or_else(|error| {
+        tracing::debug!(%error, "what is left of the pools could not be read");
+        BTreeMap::new()
+    });
     let mut told = BTreeSet::new();
-    for (pool, counts) in pools.counts {
+    for (pool, counts) in pools {
         let labels: PoolLabels = [("operatorId", pool.operator), ("blockPrefix", pool.prefix)];
         let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         state.metrics.pool_remaining.get_or_create(&labels).set(gauge(counts.remaining()));
@@ -491,7 +498,6 @@ async fn tell_of_pools(state: &AppState, known: &mut BTreeSet<PoolLabels>) -> Re
         state.metrics.pool_total.remove(gone);
     }
     *known = told;
-    Ok(())
 }
 
 /// Keeps `num_reservations_active` up to date, how late releases are, what finance has to look at, and how much of each pool is
@@ -499,9 +505,7 @@ async fn tell_of_pools(state: &AppState, known: &mut BTreeSet<PoolLabels>) -> Re
 async fn keep_gauges(state: AppState, stop: CancellationToken) {
     let mut pools = BTreeSet::new();
     loop {
-        if let Err(error) = tell_of_pools(&state, &mut pools).await {
-            tracing::debug!(%error, "what is left of the pools could not be read");
-        }
+        tell_of_pools(&state, &mut pools).await;
         match state.store.active_reservations().await {
             Ok(active) => {
                 state.metrics.reservations_active.set(active.count);

@@ -301,6 +301,8 @@ metrics! {
     pool_total: Family<PoolLabels, Gauge> = "numbering_block_capacity_total", Family::default();
     /// By how many numbers the counts of pools were wrong when they were made anew.
     capacity_drift: Counter = "numbering_block_capacity_drift", Counter::default();
+    /// Recounts of an operator's pools that failed.
+    capacity_recount_failures: Counter = "numbering_block_capacity_recount_failures", Counter::default();
     /// Attempts to tell Alertmanager of alerts, by what became of them.
     alertmanager_pushes: Family<Pushed, Counter> = "numbering_alertmanager_pushes", Family::default();
     /// Runs of jobs on this replica.

@@ -2,17 +2,21 @@
 //!
 //! What must stay true: counts follow in whole transactions, whoever runs the job; no request and no commit waits for it; an
 //! operator's pools are counted anew when its prefixes change, when the counts are in doubt, and every so often in any case, so that
-//! what somebody wrote past the commit is found and mended.
+//! what somebody wrote past the commit is found and mended. What is said of pools waits for no recount but one operator's, and a
+//! recount that fails keeps nothing from being said.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, ToSpan};
+use jiff::{SignedDuration, ToSpan};
 use serde_json::{Value, json};
 
 use super::{Job, JobError, Run};
+use crate::boot_clock::BootInstant;
 use crate::operations::capacity::{Capacity, Said};
+use crate::store::capacity::Recount;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -21,6 +25,8 @@ pub const NAME: &str = "capacity";
 
 /// For how many days is kept what happened in a pool.
 const DAYS_KEPT: i32 = 90;
+/// An operator whose recount failed is counted again after so long; the others have their turn meanwhile.
+const COUNT_AGAIN: Duration = Duration::from_mins(5);
 
 /// See the module.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub struct FollowCapacity {
     capacity: Capacity,
     metrics: Arc<Metrics>,
     settings: CapacitySettings,
+    /// Operators whose recount failed, and when each is to be tried again.
+    failed: Mutex<HashMap<String, BootInstant>>,
 }
 
 /// How the job works.
@@ -47,6 +55,8 @@ pub struct CapacitySettings {
 struct Done {
     /// Operators, or the short codes, whose pools were counted anew.
     recounted: usize,
+    /// Those whose recount failed.
+    failed: usize,
     /// By how many numbers the counts had been wrong.
     drift: i64,
     said: Said,
@@ -54,33 +64,58 @@ struct Done {
 
 impl Done {
     fn counts(self) -> Value {
-        let Self { recounted, drift, said } = self;
-        json!({ "recounted": recounted, "drift": drift, "raised": said.raised, "resolved": said.resolved })
+        let Self { recounted, failed, drift, said } = self;
+        json!({ "recounted": recounted, "failed": failed, "drift": drift, "raised": said.raised, "resolved": said.resolved })
     }
 }
 
 impl FollowCapacity {
     /// By these settings.
     #[must_use]
-    pub const fn new(store: Store, capacity: Capacity, metrics: Arc<Metrics>, settings: CapacitySettings) -> Self {
-        Self { store, capacity, metrics, settings }
+    pub fn new(store: Store, capacity: Capacity, metrics: Arc<Metrics>, settings: CapacitySettings) -> Self {
+        Self { store, capacity, metrics, settings, failed: Mutex::default() }
     }
 
-    /// Counts anew what is to be; `false` where that was interrupted.
-    async fn recount(&self, run: &Run, done: &mut Done) -> Result<bool, StoreError> {
-        for recount in self.store.due_recounts(self.counted_before().await?).await? {
-            let Some(recounted) = self.store.recount(&recount, || run.may_go_on()).await? else { return Ok(false) };
-            let Some(drift) = self.store.install_recount(&run.role(), &recount, &recounted).await? else {
-                return Ok(false);
-            };
-            done.recounted += 1;
-            done.drift += drift;
-            if drift > 0 {
-                tracing::warn!(operator = recount.operator, drift, "counts of pools were wrong, and are mended");
-                self.metrics.capacity_drift.inc_by(drift.unsigned_abs());
+    /// Counts one operator's pools anew, where any is to be; `None` where that was interrupted.
+    async fn recount(&self, run: &Run, done: &mut Done) -> Result<Option<()>, StoreError> {
+        let Some(recount) = self.next_recount().await? else { return Ok(Some(())) };
+        let counted = match self.count_anew(run, &recount).await {
+            Ok(counted) => counted,
+            Err(error) => {
+                tracing::warn!(operator = recount.operator, %error, "pools could not be counted anew");
+                self.metrics.capacity_recount_failures.inc();
+                done.failed += 1;
+                self.failures().insert(recount.operator, BootInstant::now().after(COUNT_AGAIN));
+                return Ok(Some(()));
             }
+        };
+        let Some(drift) = counted else { return Ok(None) };
+        self.failures().remove(&recount.operator);
+        done.recounted += 1;
+        done.drift += drift;
+        if drift > 0 {
+            tracing::warn!(operator = recount.operator, drift, "counts of pools were wrong, and are mended");
+            self.metrics.capacity_drift.inc_by(drift.unsigned_abs());
         }
-        Ok(true)
+        Ok(Some(()))
+    }
+
+    /// By how many numbers the kept counts were wrong; `None` where that was interrupted.
+    async fn count_anew(&self, run: &Run, recount: &Recount) -> Result<Option<i64>, StoreError> {
+        let Some(recounted) = self.store.recount(recount, || run.may_go_on()).await? else { return Ok(None) };
+        self.store.install_recount(&run.role(), recount, &recounted).await
+    }
+
+    /// Whose pools are counted anew next.
+    async fn next_recount(&self) -> Result<Option<Recount>, StoreError> {
+        let due = self.store.due_recounts(self.settings.recount_every).await?;
+        let failed = self.failures();
+        let may = |recount: &Recount| failed.get(&recount.operator).is_none_or(|again| again.remaining().is_zero());
+        Ok(due.into_iter().find(may))
+    }
+
+    fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<String, BootInstant>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts everything that the journal has new; `false` where that was interrupted.
@@ -95,16 +130,22 @@ impl FollowCapacity {
             if !look.has_news() {
                 return Ok(true);
             }
-            if self.store.fold_capacity(&run.role(), &look).await?.is_none() {
-                return Ok(false);
+            match self.store.fold_capacity(&run.role(), &look).await? {
+                None => return Ok(false),
+                // What was seen is not to be counted yet; the next run looks again.
+                Some(0) => return Ok(true),
+                Some(_) => {}
             }
         }
         Ok(false)
     }
 
-    async fn counted_before(&self) -> Result<Timestamp, StoreError> {
-        let now = self.store.moment().await?;
-        Ok(now.saturating_sub(self.settings.recount_every).unwrap_or(Timestamp::MIN))
+    /// Says what has changed about the pools.
+    async fn say(&self, run: &Run, done: &mut Done) -> Result<(), StoreError> {
+        let said = self.capacity.judge(&run.role(), &run.origin()).await?;
+        done.said.raised += said.raised;
+        done.said.resolved += said.resolved;
+        Ok(())
     }
 }
 
@@ -132,16 +173,20 @@ impl Job for FollowCapacity {
 
     async fn due_in(&self) -> Result<Option<Duration>, StoreError> {
         let look = self.store.look_at_capacity().await?;
-        let due = look.has_news() || !self.store.due_recounts(self.counted_before().await?).await?.is_empty();
+        let due = look.has_news() || look.is_of_another_cluster() || self.next_recount().await?.is_some();
         Ok(due.then_some(Duration::ZERO))
     }
 
     async fn run(&self, run: &Run) -> Result<Value, JobError> {
         let mut done = Done::default();
-        if !self.follow(run).await? || !self.recount(run, &mut done).await? {
+        if !self.follow(run).await? {
             return Err(JobError::Interrupted { so_far: done.counts() });
         }
-        done.said = self.capacity.judge(&run.role(), &run.origin()).await?;
+        self.say(run, &mut done).await?;
+        if self.recount(run, &mut done).await?.is_none() {
+            return Err(JobError::Interrupted { so_far: done.counts() });
+        }
+        self.say(run, &mut done).await?;
         let today = self.store.moment().await?.to_zoned(TimeZone::UTC).date();
         self.store.forget_old_days(today.saturating_sub(DAYS_KEPT.days())).await?;
         Ok(done.counts())

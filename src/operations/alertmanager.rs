@@ -3,9 +3,10 @@
 //! What must stay true: what is told is what is stored, so that a crash loses nothing: an open alert is told again and again, the end
 //! of one until it has been acknowledged. An Alertmanager that is away, slow or refuses is tried again, later each time, and
 //! nothing else waits for it. An alert without an end lasts as long as Alertmanager's own clock and `resolve_timeout` say, so
-//! that no clock here has to agree with its. What an alert is about stands in an annotation; labels name the alert alone.
+//! that no clock here has to agree with its. Those that page are told first, and the newest before older ones; however many there are,
+//! each has its turn. An end that is refused again and again is given up. What an alert is about stands in an annotation; labels name the alert alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -20,19 +21,21 @@ use uuid::Uuid;
 
 use crate::boot_clock::BootInstant;
 use crate::config;
-use crate::store::alerts::Alert;
+use crate::store::alerts::{Alert, PushPlace};
 use crate::store::leadership::{Leadership, Replica};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, Pushed};
 
 /// The role of the replica that tells it.
 const ROLE: &str = "alertmanager";
-/// How long a replica that fell silent stays the one.
+/// How long a replica that fell silent stays the one, beside the time that an answer may take.
 const LEADERSHIP: Duration = Duration::from_secs(5);
 /// How often to look what is to be told.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The most alerts that are looked at, and told at once.
 const MOST: i64 = 500;
+/// So often the end of an alert is refused before it is given up.
+const REFUSALS_MOST: u32 = 10;
 /// The longest pause after something failed.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long a stopping holder waits for PostgreSQL to hear that it resigns; else its term runs out.
@@ -234,6 +237,8 @@ pub struct Pusher {
 struct Heard {
     ended: bool,
     again: BootInstant,
+    /// How often that was refused.
+    refusals: u32,
 }
 
 impl Pusher {
@@ -272,23 +277,19 @@ impl Pusher {
 
     /// Tells as long as this replica is the one; gives whether anything was told.
     async fn serve_a_term(&self, stop: &CancellationToken) -> Result<bool, PushError> {
-        let acquired = self.store.acquire_leadership(ROLE, &self.replica, LEADERSHIP).await?;
+        let acquired = self.store.acquire_leadership(ROLE, &self.replica, self.term()).await?;
         let Some(mut role) = acquired else { return Ok(false) };
         let mut heard = HashMap::new();
         let ended = loop {
             if stop.is_cancelled() {
                 break Ok(());
             }
-            match self.tell_what_is_due(&role, &mut heard).await {
-                Ok(()) => {}
+            match self.tell_what_is_due(&mut role, &mut heard).await {
+                Ok(true) => {}
+                Ok(false) => return Ok(!heard.is_empty()),
                 Err(error) => break Err(error),
             }
             tokio::select! { () = sleep(LOOK_EVERY) => {}, () = stop.cancelled() => {} }
-            match self.store.renew_leadership(&role, LEADERSHIP).await {
-                Ok(Some(renewed)) => role = renewed,
-                Ok(None) => return Ok(!heard.is_empty()),
-                Err(error) => return Err(error.into()),
-            }
         };
         // Another replica may reach it where this one does not.
         if let Ok(Err(error)) = timeout(RESIGN, self.store.resign_leadership(role)).await {
@@ -297,49 +298,115 @@ impl Pusher {
         ended.map(|()| !heard.is_empty())
     }
 
-    async fn tell_what_is_due(&self, role: &Leadership, heard: &mut HashMap<Uuid, Heard>) -> Result<(), PushError> {
-        let alerts = self.store.alerts_to_push(MOST).await?;
-        heard.retain(|id, _| alerts.iter().any(|alert| alert.alert_id == *id));
-        let due = |alert: &&Alert| {
-            heard
-                .get(&alert.alert_id)
-                .is_none_or(|heard| heard.ended != alert.resolved_at.is_some() || heard.again.remaining().is_zero())
-        };
-        let due: Vec<&Alert> = alerts.iter().filter(due).collect();
-        // A replica that was frozen must not say that an alert is open which ended meanwhile.
-        if due.is_empty() || role.until().remaining().is_zero() {
-            return Ok(());
+    /// How long the role is held: long enough to hear an answer, and for a while more.
+    fn term(&self) -> Duration {
+        LEADERSHIP + self.alertmanager.timeout
+    }
+
+    /// Sees to it that the role is held until an answer is there; `false` where it is over. A replica that was frozen must not say
+    /// that an alert is open which ended meanwhile.
+    async fn holds_on(&self, role: &mut Leadership) -> Result<bool, StoreError> {
+        let remaining = role.until().remaining();
+        if remaining > self.alertmanager.timeout + LEADERSHIP / 2 {
+            return Ok(true);
         }
-        let taken = self.tell_each_or_all(&due).await?;
-        let again = BootInstant::now().after(self.alertmanager.repeat_every);
-        heard.extend(due.iter().map(|alert| (alert.alert_id, Heard { ended: alert.resolved_at.is_some(), again })));
-        let over: Vec<Uuid> =
-            taken.iter().filter(|alert| alert.resolved_at.is_some()).map(|alert| alert.alert_id).collect();
+        let renewed = self.store.renew_leadership(role, self.term()).await?;
+        let held = renewed.is_some();
+        if let Some(renewed) = renewed {
+            *role = renewed;
+        }
+        Ok(held)
+    }
+
+    /// Goes through all that it is to know, page by page, and tells what is due; `false` where the role is over.
+    async fn tell_what_is_due(
+        &self,
+        role: &mut Leadership,
+        heard: &mut HashMap<Uuid, Heard>,
+    ) -> Result<bool, PushError> {
+        let mut all = HashSet::new();
+        let mut place = PushPlace::FIRST;
+        loop {
+            if !self.holds_on(role).await? {
+                return Ok(false);
+            }
+            let page = self.store.alerts_to_push(place, MOST).await?;
+            let Some((last, _)) = page.last() else { break };
+            place = *last;
+            all.extend(page.iter().map(|(_, alert)| alert.alert_id));
+            let due = page.iter().map(|(_, alert)| alert).filter(|alert| is_due(alert, heard)).collect::<Vec<&Alert>>();
+            if !due.is_empty() && !self.tell_page(role, heard, &due).await? {
+                return Ok(false);
+            }
+        }
+        heard.retain(|id, _| all.contains(id));
+        Ok(true)
+    }
+
+    /// Tells of these, and notes the ends that are known or given up; `false` where the role is over.
+    async fn tell_page(
+        &self,
+        role: &mut Leadership,
+        heard: &mut HashMap<Uuid, Heard>,
+        alerts: &[&Alert],
+    ) -> Result<bool, PushError> {
+        let mut told = Vec::with_capacity(alerts.len());
+        let outcome = self.tell_each_or_all(role, alerts, &mut told).await;
+        let mut over = Vec::new();
+        for (alert, taken) in told {
+            let ended = alert.resolved_at.is_some();
+            let before = heard.get(&alert.alert_id).filter(|heard| heard.ended == ended);
+            let refusals = if taken { 0 } else { before.map_or(0, |heard| heard.refusals) + 1 };
+            let again = BootInstant::now().after(self.alertmanager.repeat_every);
+            heard.insert(alert.alert_id, Heard { ended, again, refusals });
+            if ended && refusals >= REFUSALS_MOST {
+                tracing::error!(alert = alert.name, alert_id = %alert.alert_id, "Alertmanager refuses the end of an alert; it is given up");
+                self.metrics.alertmanager_pushes.get_or_create(&Pushed { outcome: "given_up" }).inc();
+            }
+            if ended && (taken || refusals >= REFUSALS_MOST) {
+                over.push(alert.alert_id);
+            }
+        }
+        // What was taken before something failed was taken.
         if !over.is_empty() {
             self.store.acknowledge_ends(&over).await?;
         }
-        Ok(())
+        outcome
     }
 
-    /// All at once; where one is refused, each by itself, so that it does not stand in the way of the others. Gives those that
-    /// were taken.
-    async fn tell_each_or_all<'a>(&self, alerts: &[&'a Alert]) -> Result<Vec<&'a Alert>, NotTold> {
-        match self.counted(self.alertmanager.tell(alerts).await) {
-            Ok(()) => return Ok(alerts.to_vec()),
-            Err(NotTold::Refused) => {}
-            Err(error) => return Err(error),
+    /// All at once; where one is refused, each by itself, so that it does not stand in the way of the others. Notes in `told` which were
+    /// taken and which refused; gives `false` where the role is over.
+    async fn tell_each_or_all<'a>(
+        &self,
+        role: &mut Leadership,
+        alerts: &[&'a Alert],
+        told: &mut Vec<(&'a Alert, bool)>,
+    ) -> Result<bool, PushError> {
+        if !self.holds_on(role).await? {
+            return Ok(false);
         }
-        let mut taken = Vec::with_capacity(alerts.len());
+        match self.counted(self.alertmanager.tell(alerts).await) {
+            Ok(()) => {
+                told.extend(alerts.iter().map(|alert| (*alert, true)));
+                return Ok(true);
+            }
+            Err(NotTold::Refused) => {}
+            Err(error) => return Err(error.into()),
+        }
         for alert in alerts {
+            if !self.holds_on(role).await? {
+                return Ok(false);
+            }
             match self.counted(self.alertmanager.tell(&[alert]).await) {
-                Ok(()) => taken.push(*alert),
+                Ok(()) => told.push((alert, true)),
                 Err(NotTold::Refused) => {
                     tracing::warn!(alert = alert.name, alert_id = %alert.alert_id, "Alertmanager refuses an alert");
+                    told.push((alert, false));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
-        Ok(taken)
+        Ok(true)
     }
 
     fn counted(&self, told: Result<(), NotTold>) -> Result<(), NotTold> {
@@ -351,6 +418,12 @@ impl Pusher {
         self.metrics.alertmanager_pushes.get_or_create(&Pushed { outcome }).inc();
         told
     }
+}
+
+/// Whether it is to be told of this now: it was not yet, or of its beginning alone, or long ago.
+fn is_due(alert: &Alert, heard: &HashMap<Uuid, Heard>) -> bool {
+    let ended = alert.resolved_at.is_some();
+    heard.get(&alert.alert_id).is_none_or(|heard| heard.ended != ended || heard.again.remaining().is_zero())
 }
 
 #[cfg(test)]

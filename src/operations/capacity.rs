@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 use super::alerts::AlertKind;
 use crate::store::alerts::{Alert, NewAlert};
-use crate::store::capacity::{DecidedOn, Pool, PoolCounts, PoolPast, Pools};
+use crate::store::capacity::{DecidedOn, Pool, PoolCounts, PoolPast, PoolReturns, Pools};
 use crate::store::{Store, StoreError};
 
 /// Little is left of a pool.
@@ -72,7 +72,7 @@ pub struct PoolStanding {
     /// How many numbers are in which state.
     pub counts: PoolCounts,
     /// When nothing will be left: the earliest, likely and latest moment.
-    pub exhaustion: Option<(Timestamp, Timestamp, Option<Timestamp>)>,
+    pub exhaustion: Option<(Timestamp, Timestamp, Timestamp)>,
     /// The open alerts about it.
     pub alerts: Vec<Alert>,
 }
@@ -178,8 +178,8 @@ impl Capacity {
         let open = self.open().await?;
         let standing = |(pool, counts): (Pool, PoolCounts)| {
             let past = pasts.get(&pool).cloned().unwrap_or_default();
-            let returns = returns.get(&pool).map(Vec::as_slice).unwrap_or_default();
-            let exhaustion = outlook(&counts, &past, returns, now, since).project();
+            let returns = returns.get(&pool).cloned().unwrap_or_default();
+            let exhaustion = outlook(&counts, &past, &returns, now, since).project();
             let subject = pool.subject();
             let alerts = open.values().filter(|alert| alert.subject == subject).cloned().collect();
             PoolStanding { pool, counts, exhaustion: exhaustion.map(|projection| moments(projection, now)), alerts }
@@ -220,7 +220,7 @@ fn written(share: BasisPoints) -> String {
 
 /// What a projection rests on. A pool that came in within the days looked at has no days before that; of another, days on
 /// which nothing happened count as such.
-fn outlook(counts: &PoolCounts, past: &PoolPast, returns: &[(Timestamp, u64)], now: Timestamp, since: Date) -> Outlook {
+fn outlook(counts: &PoolCounts, past: &PoolPast, returns: &PoolReturns, now: Timestamp, since: Date) -> Outlook {
     let today = now.to_zoned(TimeZone::UTC).date();
     let followed = past.followed_since.unwrap_or(today).saturating_add(1.days()).max(since);
     let from = match past.days.first() {
@@ -235,18 +235,24 @@ fn outlook(counts: &PoolCounts, past: &PoolPast, returns: &[(Timestamp, u64)], n
     let rested_a_day = f64::from(i32::try_from(rested).unwrap_or(i32::MAX))
         / f64::from(u32::try_from(whole.len().max(1)).unwrap_or(1));
     let in_days = |due: &Timestamp| (due.duration_since(now).as_secs_f64() / SECONDS_A_DAY).max(0.0);
-    let returns = returns.iter().map(|(due, numbers)| (in_days(due), *numbers)).collect();
-    Outlook { remaining: counts.remaining(), demand, returns, rested_a_day }
+    let all_in_days = |due: &[(Timestamp, u64)]| due.iter().map(|(due, numbers)| (in_days(due), *numbers)).collect();
+    Outlook {
+        remaining: counts.remaining(),
+        demand,
+        returns: all_in_days(&returns.rested),
+        becoming_valid: all_in_days(&returns.becoming_valid),
+        rested_a_day,
+    }
 }
 
 const SECONDS_A_DAY: f64 = 86_400.0;
 
-fn moments(projection: Projection, now: Timestamp) -> (Timestamp, Timestamp, Option<Timestamp>) {
+fn moments(projection: Projection, now: Timestamp) -> (Timestamp, Timestamp, Timestamp) {
     let at = |days: f64| {
         let length = SignedDuration::try_from_secs_f64((days * SECONDS_A_DAY).round()).unwrap_or(SignedDuration::MAX);
         now.saturating_add(length).unwrap_or(Timestamp::MAX)
     };
-    (at(projection.earliest), at(projection.likely), projection.latest.map(at))
+    (at(projection.earliest), at(projection.likely), at(projection.latest))
 }
 
 #[cfg(test)]
@@ -264,7 +270,8 @@ mod tests {
         let counts = PoolCounts { by_state: BTreeMap::from([("AVAILABLE", 1_000)]), not_yet_valid: 100 };
         let past = PoolPast { followed_since: Some(followed_since), days };
         let now = "2026-04-20T12:00:00Z".parse().unwrap();
-        let returns = ["2026-04-20T00:00:00Z", "2026-04-22T00:00:00Z"].map(|due| (due.parse().unwrap(), 7));
+        let rested = ["2026-04-20T00:00:00Z", "2026-04-22T00:00:00Z"].map(|due| (due.parse().unwrap(), 7)).to_vec();
+        let returns = PoolReturns { rested, becoming_valid: vec![("2026-04-21T12:00:00Z".parse().unwrap(), 100)] };
         outlook(&counts, &past, &returns, now, date(2026, 3, 23))
     }
 
@@ -273,6 +280,7 @@ mod tests {
         let seen = outlook_of(date(2026, 4, 14), vec![day(14, 0, 99, 0), day(16, 0, 12, 4), day(18, 0, 9, 1)]);
         assert_eq!(seen.demand, [0, 12, 0, 9, 0], "from the 15th to the 19th");
         assert_eq!((seen.remaining, seen.returns.as_slice()), (900, [(0.0, 7), (1.5, 7)].as_slice()));
+        assert_eq!(seen.becoming_valid, [(1.0, 100)], "a block says nothing of how long numbers rest");
         assert!((seen.rested_a_day - 1.0).abs() < 1e-9);
     }
 

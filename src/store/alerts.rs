@@ -72,6 +72,18 @@ pub struct Alert {
     pub resolved_at: Option<Timestamp>,
 }
 
+/// Where an alert stands among those that Alertmanager is to be told of.
+#[derive(Clone, Copy, Debug)]
+pub struct PushPlace {
+    rank: i32,
+    alert_id: Uuid,
+}
+
+impl PushPlace {
+    /// Before all of them.
+    pub const FIRST: Self = Self { rank: -1, alert_id: Uuid::nil() };
+}
+
 impl Store {
     /// Raises an alert; `false` where one of its name is open about its subject already, which stays as it is.
     pub async fn raise_alert(&self, alert: &NewAlert<'_>, origin: &Origin) -> Result<bool, StoreError> {
@@ -113,10 +125,16 @@ impl Store {
         rows.iter().map(alert).collect()
     }
 
-    /// The alerts that Alertmanager is to be told of, at most `most`: the open ones, and those whose end it has not acknowledged.
-    pub async fn alerts_to_push(&self, most: i64) -> Result<Vec<Alert>, StoreError> {
-        let rows = self.query(include_str!("alerts_to_push.sql"), &[&most]).await?;
-        rows.iter().map(alert).collect()
+    /// The alerts that Alertmanager is to be told of after those of the page before, at most `most`: the open ones, those that page and
+    /// the newest first, then those whose end it has not acknowledged.
+    pub async fn alerts_to_push(&self, after: PushPlace, most: i64) -> Result<Vec<(PushPlace, Alert)>, StoreError> {
+        let PushPlace { rank, alert_id } = after;
+        let rows = self.query(include_str!("alerts_to_push.sql"), &[&rank, &alert_id, &most]).await?;
+        let placed = |row: &Row| {
+            let alert = alert(row)?;
+            Ok((PushPlace { rank: row.try_get("rank")?, alert_id: alert.alert_id }, alert))
+        };
+        rows.iter().map(placed).collect()
     }
 
     /// Notes that Alertmanager knows of the end of these alerts.

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
+use jiff::{SignedDuration, Timestamp};
 use numbering_domain::{IdentifierClass, StateName};
 use serde_json::Value;
 use tokio_postgres::{IsolationLevel, Row};
@@ -119,6 +119,15 @@ pub struct PoolPast {
     pub days: Vec<PoolDay>,
 }
 
+/// When numbers come into a pool by themselves, in the order of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolReturns {
+    /// Those that rest.
+    pub rested: Vec<(Timestamp, u64)>,
+    /// Those that are not valid yet.
+    pub becoming_valid: Vec<(Timestamp, u64)>,
+}
+
 /// An operator whose pools are to be counted anew; without a name, the short codes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recount {
@@ -222,10 +231,11 @@ impl Store {
             .map(drop)
     }
 
-    /// Whose pools are to be counted anew: those that never were, whose prefixes have changed, whose counts are in doubt, and those
-    /// counted last before `before`.
-    pub async fn due_recounts(&self, before: Timestamp) -> Result<Vec<Recount>, StoreError> {
-        let rows = self.query(include_str!("capacity_recounts.sql"), &[&before]).await?;
+    /// Whose pools are to be counted anew: those that never were, whose prefixes have changed, whose counts are in doubt, and one
+    /// after the other all, within `every`.
+    pub async fn due_recounts(&self, every: SignedDuration) -> Result<Vec<Recount>, StoreError> {
+        let now = self.moment().await?;
+        let rows = self.query(include_str!("capacity_recounts.sql"), &[&now, &every.as_secs_f64()]).await?;
         rows.iter()
             .map(|row| {
                 Ok(Recount {
@@ -363,13 +373,14 @@ impl Store {
         Ok(pasts)
     }
 
-    /// When the numbers of every pool come back that rest, or are not valid yet, in the order of time.
-    pub async fn returns_of_pools(&self, now: Timestamp) -> Result<BTreeMap<Pool, Vec<(Timestamp, u64)>>, StoreError> {
-        let mut returns: BTreeMap<Pool, Vec<(Timestamp, u64)>> = BTreeMap::new();
+    /// When numbers come into every pool by themselves.
+    pub async fn returns_of_pools(&self, now: Timestamp) -> Result<BTreeMap<Pool, PoolReturns>, StoreError> {
+        let mut returns: BTreeMap<Pool, PoolReturns> = BTreeMap::new();
         for row in self.query(include_str!("capacity_rests.sql"), &[&now]).await? {
             let numbers: i64 = row.try_get("numbers")?;
             let due = (row.try_get("due")?, u64::try_from(numbers).unwrap_or(0));
-            returns.entry(pool(&row)?).or_default().push(due);
+            let of_pool = returns.entry(pool(&row)?).or_default();
+            if row.try_get("rests")? { of_pool.rested.push(due) } else { of_pool.becoming_valid.push(due) }
         }
         Ok(returns)
     }
@@ -530,49 +541,4 @@ fn impossible(what: &'static str) -> StoreError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pool_is_read_from_what_alerts_call_it() {
-        for (class, operator, prefix, subject) in [
-            (IdentifierClass::Msisdn, "awcc", "+9370", "MSISDN/awcc/+9370"),
-            (IdentifierClass::ShortCode, "", "4xxx", "SHORT_CODE/4xxx"),
-        ] {
-            let pool = Pool { class, operator: operator.to_owned(), prefix: prefix.to_owned() };
-            assert_eq!(pool.subject(), subject);
-            assert_eq!(Pool::of_subject(subject), Some(pool));
-        }
-    }
-
-    #[test]
-    fn parts_cover_every_prefix_of_today_and_before_once() {
-        let strings = |prefixes: &[&str]| prefixes.iter().map(ToString::to_string).collect();
-        let recount = Recount {
-            operator: "awcc".to_owned(),
-            prefixes: strings(&["+9370", "+93701", "+9371"]),
-            counted_in: strings(&["+93", "+9370"]),
-        };
-        let parts = recount.parts();
-        assert_eq!(parts.len(), 10);
-        assert_eq!(parts[0], ("+93".to_owned(), "+931".to_owned()));
-        assert_eq!(parts[9], ("+939".to_owned(), "+93:".to_owned()));
-        for pair in parts.windows(2) {
-            assert_eq!(pair[0].1, pair[1].0, "no gap, no overlap");
-        }
-        assert_eq!((recount.prefix_of("+93701"), recount.prefix_of("+93709")), ("+93701", "+9370"));
-        assert_eq!(recount.prefix_of("+93720"), NO_PREFIX);
-    }
-
-    #[test]
-    fn a_batch_ends_between_two_transactions_and_holds_one_at_least() {
-        let look = |next: u64, beyond: Option<u64>| {
-            let (seen, now) = (Seen::parse("90:100:90").unwrap(), Seen::parse("105:200:105,150").unwrap());
-            let look = CapacityLook { seen, now, next: Some(next), beyond, late: false };
-            look.next_stop(&look.now).to_string()
-        };
-        assert_eq!(look(101, None), "105:200:105,150", "all there is");
-        assert_eq!(look(101, Some(140)), "105:140:105");
-        assert_eq!(look(101, Some(101)), "102:102:", "one large transaction");
-    }
-}
+mod tests;

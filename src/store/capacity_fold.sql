@@ -2,7 +2,7 @@
 -- the strength of; $4 the snapshot that the counts stand at; $5 the one that they are brought to, all of whose transactions
 -- have ended; $6 the transactions that ran at the first and had ended at the second; $7 the first's end; $8 the second's end;
 -- $9 the transactions that still ran at the second. Gives how many entries there were; no row where the role is over, or the
--- counts stand elsewhere.
+-- counts stand elsewhere. Where the role is over there is no row of `stands`, and nothing is after it.
 --
 -- An entry says how a number stands after it; how it stood before is said by the entry before. So a sum over entries is exact in any
 -- order. The look-ups are laterals with a LIMIT, each a probe of an index, whatever the planner makes of the number of entries.
@@ -12,19 +12,20 @@ WITH role AS MATERIALIZED (
     FOR SHARE
 ),
 stands AS MATERIALIZED (
-    SELECT p.only_one FROM numbering.pool_position p
+    SELECT p.restored FROM numbering.pool_position p
     WHERE p.seen::text = $4 AND EXISTS (SELECT FROM role)
     FOR NO KEY UPDATE
 ),
 entries AS MATERIALIZED (
     SELECT j.subject, j.subject_kind, j.type, j.version, j.state, j.deadline, j.data, j.at
-    FROM numbering.journal j
-    WHERE j.xid = ANY ($6::text[]::xid8[]) AND EXISTS (SELECT FROM stands)
+    FROM unnest($6::text[]::xid8[]) AS late (xid)
+    CROSS JOIN LATERAL (SELECT * FROM numbering.journal entry WHERE entry.xid = late.xid OFFSET 0) AS j
+    WHERE j.seq > (SELECT s.restored FROM stands s)
     UNION ALL
     SELECT j.subject, j.subject_kind, j.type, j.version, j.state, j.deadline, j.data, j.at
     FROM numbering.journal j
     WHERE j.xid >= $7::text::xid8 AND j.xid < $8::text::xid8 AND j.xid <> ALL ($9::text[]::xid8[])
-        AND EXISTS (SELECT FROM stands)
+        AND j.seq > (SELECT s.restored FROM stands s)
 ),
 moved AS MATERIALIZED (
     SELECT n.identifier_class, n.operator_id,

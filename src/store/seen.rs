@@ -10,6 +10,9 @@ use std::fmt;
 /// A snapshot: it sees the transactions before `end` but those that ran.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
+    /// What PostgreSQL calls the first that ran. It may be none of those that are listed: a transaction that writes down the snapshot
+    /// that it sees itself is the first that runs, and sees what it does.
+    first: u64,
     /// The first transaction that had not begun.
     end: u64,
     /// Those that ran, in ascending order.
@@ -17,14 +20,16 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    /// Reads what PostgreSQL writes: `xmin:xmax:xip,xip…`.
+    /// Reads what PostgreSQL writes: `xmin:xmax:xip,xip…`. It is written in just these words again, by which it is known in the
+    /// database.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, ':');
-        let _oldest = parts.next()?.parse::<u64>().ok()?;
+        let first = parts.next()?.parse().ok()?;
         let end = parts.next()?.parse().ok()?;
         let listed = parts.next()?.split(',').filter(|xid| !xid.is_empty());
         let running = listed.map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
-        (running.is_sorted() && running.last().is_none_or(|last| *last < end)).then_some(Self { end, running })
+        let bounds = std::iter::once(&first).chain(&running).chain([&end]);
+        (bounds.is_sorted() && running.last().is_none_or(|last| *last < end)).then_some(Self { first, end, running })
     }
 
     /// The first transaction that it cannot have seen, as it had not begun.
@@ -40,7 +45,7 @@ impl Seen {
     /// The same as far as transactions before `end`: what it has seen of these, and nothing else.
     pub(super) fn before(&self, end: u64) -> Self {
         let running = self.running.iter().copied().filter(|xid| *xid < end).collect();
-        Self { end: end.min(self.end), running }
+        Self { first: self.first.min(end), end: end.min(self.end), running }
     }
 
     /// The transactions that ran when this was taken, and had ended by `later`.
@@ -51,7 +56,7 @@ impl Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:", self.running.first().unwrap_or(&self.end), self.end)?;
+        write!(f, "{}:{}:", self.first, self.end)?;
         for (index, xid) in self.running.iter().enumerate() {
             write!(f, "{}{xid}", if index == 0 { "" } else { "," })?;
         }
@@ -69,10 +74,16 @@ mod tests {
 
     #[test]
     fn it_reads_and_writes_what_postgresql_does() {
-        for text in ["10:10:", "10:20:10,14,15", "18446744073709551000:18446744073709551615:18446744073709551000"] {
+        for text in [
+            "10:10:",
+            "10:20:",
+            "9:20:10,14",
+            "10:20:10,14,15",
+            "18446744073709551000:18446744073709551615:18446744073709551000",
+        ] {
             assert_eq!(seen(text).to_string(), text);
         }
-        for text in ["", "10:20", "10:20:x", "10:20:14,11", "10:20:20", "a:b:"] {
+        for text in ["", "10:20", "10:20:x", "10:20:14,11", "10:20:20", "21:20:", "12:20:11", "a:b:"] {
             assert_eq!(Seen::parse(text), None, "{text}");
         }
     }
@@ -83,6 +94,7 @@ mod tests {
         assert_eq!(now.before(20).to_string(), "10:20:10,14");
         assert_eq!(now.before(10).to_string(), "10:10:");
         assert_eq!(now.before(50), now, "it cannot see what it has not seen");
+        assert_eq!(seen("8:40:10").before(9).to_string(), "8:9:");
     }
 
     #[test]

@@ -230,5 +230,15 @@ async fn a_pool_that_shrinks_is_projected_with_a_band() {
     assert_eq!(in_days, 16, "{projected}");
     assert!(moment("earliest") < moment("likely") && moment("likely") < moment("latest"), "{projected}");
     assert_eq!(pool(&admin, "+9371").await.unwrap()["projectedExhaustion"], Value::Null, "nobody takes of it");
+
+    // Where nearly all comes back again it may as well never happen: the latest is the horizon, in ten years.
+    let wavering = "UPDATE numbering.pool_days
+                    SET taken = 40, given_back = 39 + CASE WHEN mod(day - date '2000-01-01', 2) = 0 THEN 30 ELSE -30 END
+                    WHERE block_prefix = '+9370' AND taken > 0";
+    database.batch_execute(wavering).await.unwrap();
+    let projected = pool(&admin, "+9370").await.unwrap()["projectedExhaustion"].clone();
+    let latest = projected["latest"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!((latest.duration_since(now).as_hours() + 1) / 24, 3_650, "{projected}");
+
     app.stop().await;
 }

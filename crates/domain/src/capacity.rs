@@ -15,7 +15,8 @@
 //! mean itself is known only so well (`v·t²/n`). What comes back is known: each resting number has its day. Numbers that go to
 //! rest from now on come back later than any that rests now, at the rate at which they went. The pool is exhausted when
 //! what is left and what has come back no longer covers the demand: `likely` by the mean, `earliest` and `latest` with two standard
-//! errors more or less of it, which holds for nineteen in twenty.
+//! errors more or less of it, which holds for nineteen in twenty. It looks ahead to a horizon: what may as well be later, or never,
+//! is `latest` at the horizon.
 
 /// A share in hundredths of a percent: 500 is 5 %.
 pub type BasisPoints = u32;
@@ -83,8 +84,10 @@ pub struct Outlook {
     pub remaining: u64,
     /// Net demand of each whole day that was seen.
     pub demand: Vec<i64>,
-    /// How many numbers come back by themselves, each with in how many days, in ascending order.
+    /// How many numbers come back from their rest, each with in how many days, in ascending order.
     pub returns: Vec<(f64, u64)>,
+    /// How many numbers become valid that nobody has had yet, each with in how many days, in ascending order.
+    pub becoming_valid: Vec<(f64, u64)>,
     /// How many numbers went to rest on a day, on average: so many come back on a day once the known returns are over.
     pub rested_a_day: f64,
 }
@@ -96,8 +99,8 @@ pub struct Projection {
     pub earliest: f64,
     /// By what is known.
     pub likely: f64,
-    /// Hardly later; `None` where it may as well never happen.
-    pub latest: Option<f64>,
+    /// Hardly later; [`HORIZON_DAYS`] where it may as well be later than that, or never.
+    pub latest: f64,
 }
 
 impl Outlook {
@@ -105,12 +108,12 @@ impl Outlook {
     #[must_use]
     pub fn project(&self) -> Option<Projection> {
         if self.remaining == 0 {
-            return Some(Projection { earliest: 0.0, likely: 0.0, latest: Some(0.0) });
+            return Some(Projection { earliest: 0.0, likely: 0.0, latest: 0.0 });
         }
         let demand = Demand::estimate(&self.demand)?;
         let likely = self.exhausted_when(|days| demand.by(days, 0.0))?;
         let earliest = self.exhausted_when(|days| demand.by(days, BAND)).unwrap_or(likely);
-        let latest = self.exhausted_when(|days| demand.by(days, -BAND));
+        let latest = self.exhausted_when(|days| demand.by(days, -BAND)).unwrap_or(f64::from(HORIZON_DAYS));
         Some(Projection { earliest: earliest.min(likely), likely, latest })
     }
 
@@ -133,7 +136,11 @@ impl Outlook {
 
     /// How many numbers are there to be taken until then.
     fn supply(&self, days: f64) -> f64 {
-        let known: u64 = self.returns.iter().take_while(|(due, _)| *due <= days).map(|(_, numbers)| numbers).sum();
+        let by_then = |due: &[(f64, u64)]| -> u64 {
+            due.iter().take_while(|(due, _)| *due <= days).map(|(_, numbers)| numbers).sum()
+        };
+        // Of numbers that go to rest from now on, the first come back after the last that rests now, whatever else comes in later.
+        let known = by_then(&self.returns).saturating_add(by_then(&self.becoming_valid));
         let known_until = self.returns.last().map_or(0.0, |(due, _)| *due);
         let later = (days - known_until).max(0.0) * self.rested_a_day;
         count(self.remaining) + count(known) + later
@@ -244,7 +251,7 @@ mod tests {
         assert!((projected.likely - 10.0).abs() < 1e-9, "{projected:?}");
         // At ten days the error of ten days' Poisson demand and of its mean: sqrt(100 * (10 + 10)) = 45 numbers, twice that is a day.
         assert!((9.0..9.4).contains(&projected.earliest), "{projected:?}");
-        assert!((10.6..11.1).contains(&projected.latest.unwrap()), "{projected:?}");
+        assert!((10.6..11.1).contains(&projected.latest), "{projected:?}");
     }
 
     #[test]
@@ -252,7 +259,7 @@ mod tests {
         let width = |demand: &[i64]| {
             let projected = outlook(1_000, demand).project().unwrap();
             assert!((projected.likely - 20.0).abs() < 1e-9, "{projected:?}");
-            projected.latest.unwrap_or(f64::INFINITY) - projected.earliest
+            projected.latest - projected.earliest
         };
         let wild = width(&[0, 100].repeat(14));
         let calm = width(&[45, 55].repeat(14));
@@ -261,9 +268,10 @@ mod tests {
     }
 
     #[test]
-    fn what_may_never_happen_has_no_latest_and_what_does_not_shrink_no_projection() {
+    fn what_may_never_happen_is_latest_at_the_horizon_and_what_does_not_shrink_has_no_projection() {
         let projected = outlook(100, &[40, -38, 30, -28]).project().unwrap();
-        assert!(projected.latest.is_none() && projected.earliest < projected.likely, "{projected:?}");
+        assert!((projected.latest - f64::from(HORIZON_DAYS)).abs() < 1e-9, "{projected:?}");
+        assert!(projected.earliest < projected.likely && projected.likely < projected.latest, "{projected:?}");
         assert_eq!(outlook(100, &[-1, 0, 0, 1]).project(), None);
         assert_eq!(outlook(100, &[0; 28]).project(), None);
         assert_eq!(outlook(100, &[-5; 28]).project(), None);
@@ -273,7 +281,7 @@ mod tests {
 
     #[test]
     fn an_exhausted_pool_is_exhausted_now_whatever_was_seen() {
-        let now = Projection { earliest: 0.0, likely: 0.0, latest: Some(0.0) };
+        let now = Projection { earliest: 0.0, likely: 0.0, latest: 0.0 };
         assert_eq!(outlook(0, &[]).project(), Some(now));
     }
 
@@ -295,6 +303,16 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_is_valid_next_year_puts_off_no_return() {
+        let returns: Vec<(f64, u64)> = (1..=90).map(|day| (f64::from(day), 10)).collect();
+        let becoming_valid = vec![(365.0, 1_000)];
+        let balanced = Outlook { returns, becoming_valid, rested_a_day: 10.0, ..outlook(500, &[10; 28]) };
+        assert_eq!(balanced.project(), None);
+        let in_time = Outlook { becoming_valid: vec![(5.0, 50)], ..outlook(100, &[10; 14]) }.project().unwrap();
+        assert!((in_time.likely - 15.0).abs() < 1e-9, "{in_time:?}");
+    }
+
+    #[test]
     fn the_band_holds_what_happens_about_nineteen_times_in_twenty() {
         // Independent days with mean 20 and a spread beyond Poisson's, from a small generator with a fixed seed.
         let mut state = 0x2545_f491_4f6c_dd1d_u64;
@@ -313,8 +331,7 @@ mod tests {
                 left -= draw();
                 day += 1.0;
             }
-            let latest = projected.latest.unwrap_or(f64::INFINITY);
-            held += i32::from((projected.earliest..=latest + 1.0).contains(&day));
+            held += i32::from((projected.earliest..=projected.latest + 1.0).contains(&day));
         }
         assert!((rounds * 90 / 100..=rounds * 99 / 100).contains(&held), "{held} of {rounds}");
     }

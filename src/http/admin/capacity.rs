@@ -50,8 +50,8 @@ pub struct PoolBody {
     /// The share of the valid numbers that cannot be leased now, from 0 to 1.
     #[schema(example = 0.1)]
     pub utilisation: f64,
-    /// When nothing will be left, by the demand of the last 28 days; null where the pool does not shrink, or too little was seen
-    /// of it.
+    /// When nothing will be left, by the demand of the last 28 days; null where the pool does not shrink, would last more than 3650
+    /// days, or too little was seen of it.
     #[schema(required)]
     pub projected_exhaustion: Option<ProjectedBody>,
     /// The open alerts about it.
@@ -67,9 +67,9 @@ pub struct ProjectedBody {
     /// By what is known.
     #[schema(value_type = String, format = DateTime)]
     pub likely: Timestamp,
-    /// Hardly later; null where it may as well never happen.
-    #[schema(required, value_type = Option<String>, format = DateTime)]
-    pub latest: Option<Timestamp>,
+    /// Hardly later. Projections look 3650 days ahead: in so many days where it may as well be later than that, or never.
+    #[schema(value_type = String, format = DateTime)]
+    pub latest: Timestamp,
 }
 
 impl From<PoolStanding> for PoolBody {

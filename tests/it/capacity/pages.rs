@@ -1,6 +1,7 @@
 //! That a page reaches whoever is on duty: by Alertmanager's interface, and by Alertmanager itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use numbering::operations::alerts::{AlertKind, Alerts};
@@ -83,6 +84,83 @@ async fn an_alert_that_is_refused_does_not_hold_up_the_others() {
     })
     .await;
     app.stop().await;
+}
+
+/// So many alerts of this severity, open or over, as a service leaves them that could not tell.
+async fn leave(app: &TestApp, severity: &str, count: i32, over: bool) {
+    let sql = "INSERT INTO numbering.alerts (alert_id, name, severity, subject, summary, runbook, resolved_at)
+               SELECT gen_random_uuid(), 'numbering_of_test', $1, $1 || n, 'x', 'x', CASE WHEN $3 THEN clock_timestamp() END
+               FROM generate_series(1, $2::integer) AS n";
+    app.superuser().await.execute(sql, &[&severity, &count, &over]).await.unwrap();
+}
+
+fn is_poison(alert: &Value) -> bool {
+    alert["labels"]["alertname"] == "numbering_of_test"
+}
+
+#[tokio::test]
+async fn a_new_page_is_told_first_however_many_alerts_are_open_or_refused_and_each_has_its_turn() {
+    let receiver = Receiver::start().await;
+    let app = start(&receiver.url()).await;
+    leave(&app, "WARNING", 700, false).await;
+    leave(&app, "CRITICAL", 600, true).await;
+    until("each has its turn", async || {
+        let told = receiver.alerts();
+        let subjects = told.iter().map(|alert| alert["annotations"]["subject"].to_string());
+        subjects.collect::<std::collections::BTreeSet<_>>().len() == 1_300
+    })
+    .await;
+    // From now on Alertmanager takes none of these.
+    receiver.answers(|body| {
+        if body.as_array().unwrap().iter().any(is_poison) { StatusCode::BAD_REQUEST } else { StatusCode::OK }
+    });
+    let (alerts, origin, name) = (alerts(&app), origin(), AlertKind::BlockCritical.name());
+    assert!(alerts.raise(AlertKind::BlockCritical, "MSISDN/awcc/+9370", "Little is left.", &origin).await.unwrap());
+    until("somebody is paged", async || !ends(&receiver, name).is_empty()).await;
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn an_end_that_is_refused_again_and_again_is_given_up() {
+    let receiver = Receiver::start().await;
+    receiver.answers(|_| StatusCode::BAD_REQUEST);
+    let app = start(&receiver.url()).await;
+    leave(&app, "CRITICAL", 1, true).await;
+    let database = app.superuser().await;
+    until("it is given up", async || {
+        let row = database.query_one("SELECT bool_and(end_acknowledged) FROM numbering.alerts", &[]).await.unwrap();
+        row.get(0)
+    })
+    .await;
+    // Each time with the others, and by itself.
+    assert_eq!(ends(&receiver, "numbering_of_test").len(), 20, "not before it was refused ten times");
+    let metrics = app.admin().get("/metrics").await.text;
+    assert!(metrics.contains(r#"numbering_alertmanager_pushes_total{outcome="given_up"} 1"#), "{metrics}");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_tells_one_after_the_other_holds_the_role_all_the_while() {
+    let receiver = Receiver::start().await;
+    receiver.answers(|body| if body.as_array().unwrap().len() > 1 { StatusCode::BAD_REQUEST } else { StatusCode::OK });
+    let app = start(&receiver.url()).await;
+    until("a replica has the role", async || app_holds(&app).await).await;
+    receiver.takes(Duration::from_millis(500));
+    leave(&app, "WARNING", 30, false).await;
+    let mut held = Vec::new();
+    until("each is told by itself", async || {
+        held.push(app_holds(&app).await);
+        receiver.bodies().iter().filter(|body| body.as_array().unwrap().len() == 1).count() >= 30
+    })
+    .await;
+    assert!(held.iter().all(|held| *held), "the role was over meanwhile");
+    app.stop().await;
+}
+
+async fn app_holds(app: &TestApp) -> bool {
+    let sql = "SELECT EXISTS (SELECT FROM numbering.leaderships
+                              WHERE role = 'alertmanager' AND expires_at > clock_timestamp())";
+    app.superuser().await.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -24,6 +25,7 @@ pub(crate) struct Receiver {
 struct Kept {
     bodies: Mutex<Vec<Value>>,
     answer: Mutex<fn(&Value) -> StatusCode>,
+    takes: Mutex<Duration>,
 }
 
 impl Receiver {
@@ -31,7 +33,11 @@ impl Receiver {
     pub(crate) async fn start() -> Self {
         // The HTTP client of the tests takes the process's provider; another test may have set it.
         rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
-        let kept = Arc::new(Kept { bodies: Mutex::default(), answer: Mutex::new(|_| StatusCode::OK) });
+        let kept = Arc::new(Kept {
+            bodies: Mutex::default(),
+            answer: Mutex::new(|_| StatusCode::OK),
+            takes: Mutex::default(),
+        });
         let app = Router::new()
             .route("/api/v2/alerts", post(receive))
             .route("/page", post(receive))
@@ -49,6 +55,11 @@ impl Receiver {
     /// How it answers from now on.
     pub(crate) fn answers(&self, answer: fn(&Value) -> StatusCode) {
         *self.kept.answer.lock().unwrap() = answer;
+    }
+
+    /// How long it takes to answer from now on.
+    pub(crate) fn takes(&self, length: Duration) {
+        *self.kept.takes.lock().unwrap() = length;
     }
 
     /// What was posted, taken or not.
@@ -71,6 +82,8 @@ async fn receive(State(kept): State<Arc<Kept>>, body: String) -> StatusCode {
     let body: Value = serde_json::from_str(&body).unwrap();
     let status = (kept.answer.lock().unwrap())(&body);
     kept.bodies.lock().unwrap().push(body);
+    let length = *kept.takes.lock().unwrap();
+    tokio::time::sleep(length).await;
     status
 }
 
