@@ -13,12 +13,13 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::Timestamp;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, StatusCode, Url, redirect};
+use reqwest::{Client, StatusCode, Url};
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::remote;
 use crate::boot_clock::BootInstant;
 use crate::config;
 use crate::store::alerts::{Alert, PushPlace};
@@ -156,20 +157,10 @@ impl Alertmanager {
             url.path_segments_mut().map_err(|()| AlertmanagerError::Address)?.pop_if_empty().extend(path);
             Ok::<Url, AlertmanagerError>(url)
         };
-        let bearer = settings.token.as_ref().map(|token| {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", token.as_str()))?;
-            value.set_sensitive(true);
-            Ok(value)
-        });
-        let bearer = bearer.transpose().map_err(|_: reqwest::header::InvalidHeaderValue| AlertmanagerError::Token)?;
-        // A second call in one process finds it installed, which is as good.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let bearer = remote::bearer(settings.token.as_ref()).map_err(|_| AlertmanagerError::Token)?;
         let timeout = settings.timeout.duration();
-        let client = Client::builder().timeout(timeout).redirect(redirect::Policy::none());
-        // Without TLS no certificates are needed, and a bare container has none.
-        let client = if base.scheme() == "https" { client } else { client.tls_certs_only([]) };
         Ok(Some(Self {
-            client: client.build()?,
+            client: remote::client(&base, timeout)?,
             alerts: at(&["api", "v2", "alerts"])?,
             ready: at(&["-", "ready"])?,
             bearer,

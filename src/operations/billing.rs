@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use numbering_domain::{ChargeId, LeaseId, TenantId, Term, price};
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, StatusCode, Url, redirect};
+use reqwest::{Client, StatusCode, Url};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::remote;
 use crate::config;
 use crate::telemetry::{BillingAnswered, Metrics};
 
@@ -165,19 +166,9 @@ impl Billing {
             "renewals",
             "authorize",
         ]);
-        let bearer = settings.token.as_ref().map(|token| {
-            let mut value = HeaderValue::try_from(format!("Bearer {}", token.as_str()))?;
-            value.set_sensitive(true);
-            Ok(value)
-        });
-        let bearer = bearer.transpose().map_err(|_: reqwest::header::InvalidHeaderValue| BillingError::Token)?;
-        // A second call in one process finds it installed, which is as good.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let bearer = remote::bearer(settings.token.as_ref()).map_err(|_| BillingError::Token)?;
         let timeout = settings.timeout.duration();
-        let client = Client::builder().timeout(timeout).redirect(redirect::Policy::none());
-        // Without TLS no certificates are needed, and a bare container has none.
-        let client = if authorize.scheme() == "https" { client } else { client.tls_certs_only([]) };
-        Ok(Some(Self { client: client.build()?, authorize, bearer, timeout }))
+        Ok(Some(Self { client: remote::client(&authorize, timeout)?, authorize, bearer, timeout }))
     }
 
     /// Asks whether a lease is to be renewed, which charges it if so. Asked again about the same lease in the same words,

@@ -9,6 +9,7 @@ pub mod capacity;
 pub mod numbers;
 pub mod places;
 pub mod quotas;
+mod remote;
 pub mod renewal;
 pub mod signature;
 pub mod told;

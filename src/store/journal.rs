@@ -113,21 +113,15 @@ impl Store {
 
     /// The audit trail, newest first, before the entry `before`, at most `most`.
     pub async fn audit(&self, filter: &AuditFilter, before: Option<i64>, most: i64) -> Result<Vec<Entry>, StoreError> {
-        let rows = self
-            .query(
-                include_str!("audit.sql"),
-                &[
-                    &filter.subjects,
-                    &filter.event_type,
-                    &filter.actor,
-                    &filter.tenant,
-                    &filter.from,
-                    &filter.to,
-                    &before,
-                    &most,
-                ],
-            )
-            .await?;
+        let AuditFilter { subjects, event_type, actor, tenant, from, to } = filter;
+        let before = before.unwrap_or(i64::MAX);
+        let rows = if subjects.is_some() {
+            let sql = include_str!("audit_of_subjects.sql");
+            self.query(sql, &[subjects, event_type, actor, tenant, from, to, &before, &most]).await?
+        } else {
+            let sql = include_str!("audit.sql");
+            self.query(sql, &[event_type, actor, tenant, from, to, &before, &most]).await?
+        };
         entries(&rows)
     }
 

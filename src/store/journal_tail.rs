@@ -12,33 +12,25 @@ use jiff::Timestamp;
 use numbering_domain::TenantId;
 
 use super::rows::Reading;
+use super::seen::Seen;
 use super::{Store, StoreError};
 
-/// How far the journal was read: a snapshot of PostgreSQL's, which has seen every transaction before its end but those that
-/// were running.
+/// How far the journal was read: what a snapshot of PostgreSQL's has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     incarnation: String,
-    end: u64,
-    running: Vec<u64>,
+    seen: Seen,
 }
 
 impl Place {
-    /// Reads `xmin:xmax:running,…`, as PostgreSQL writes a `pg_snapshot`, of this incarnation of the server.
+    /// Reads a `pg_snapshot` of this incarnation of the server.
     pub(crate) fn parse(incarnation: &str, text: &str) -> Option<Self> {
-        let (_, rest) = text.split_once(':')?;
-        let (end, running) = rest.split_once(':')?;
-        let running = running.split(',').filter(|id| !id.is_empty()).map(|id| id.parse().ok());
-        Some(Self {
-            incarnation: incarnation.to_owned(),
-            end: end.parse().ok()?,
-            running: running.collect::<Option<_>>()?,
-        })
+        Some(Self { incarnation: incarnation.to_owned(), seen: Seen::parse(text)? })
     }
 
     /// Whether what was read up to `earlier`, and what is read from there on, is all there is.
     fn goes_on_from(&self, earlier: &Self) -> bool {
-        self.incarnation == earlier.incarnation && self.end >= earlier.end
+        self.incarnation == earlier.incarnation && self.seen.end() >= earlier.seen.end()
     }
 }
 
@@ -67,8 +59,8 @@ impl Store {
     /// When the database did not answer within `deadline`, or could not.
     pub async fn journal_news(&self, place: Option<&Place>, most: i64, deadline: Duration) -> Result<News, StoreError> {
         let running: Vec<String> =
-            place.map_or_else(Vec::new, |place| place.running.iter().map(ToString::to_string).collect());
-        let end = place.map(|place| place.end.to_string());
+            place.map_or_else(Vec::new, |place| place.seen.running().iter().map(ToString::to_string).collect());
+        let end = place.map(|place| place.seen.end().to_string());
         let asked_for = most.saturating_add(1);
         let rows = self.query_within(include_str!("journal_tail.sql"), &[&running, &end, &asked_for], deadline).await?;
         let reading = rows.first().map(|row| Reading::new(row, "the journal's tail")).ok_or_else(|| {

@@ -66,8 +66,7 @@ impl Drop for Lent {
 mod tests {
     use tokio::time::{Instant, sleep, timeout};
 
-    use crate::devstack::SharedStack;
-    use crate::store::migrate::migrate;
+    use crate::store::testing::TestDatabase;
     use crate::store::{Store, StoreError, StoreSettings};
 
     use super::*;
@@ -76,13 +75,9 @@ mod tests {
 
     /// A store with one connection, whose statements PostgreSQL itself ends after a minute.
     async fn store() -> Store {
-        let stack = SharedStack::from_env().unwrap();
-        let databases = stack.databases();
-        databases.ensure_template("numbering_template", async |url| Ok(migrate(url).await.map(drop)?)).await.unwrap();
-        let database = stack.take_part().await.unwrap().database;
-        databases.create(&database, "numbering_template").await.unwrap();
+        let database = TestDatabase::make().await;
         let settings = StoreSettings {
-            url: databases.app_url(&database),
+            url: database.stack.databases().app_url(&database.name),
             pool_size: 1,
             acquire_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),

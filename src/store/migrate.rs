@@ -90,24 +90,13 @@ mod tests {
     use refinery::Migration;
 
     use super::*;
-    use crate::devstack::SharedStack;
-
-    async fn connect(url: &str) -> Client {
-        let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-        tokio::spawn(connection);
-        client
-    }
+    use crate::store::testing::TestDatabase;
 
     #[tokio::test]
     async fn a_migration_that_waits_for_a_table_lets_the_others_pass() {
-        const TEMPLATE: &str = "numbering_template";
-        let stack = SharedStack::from_env().unwrap();
-        let databases = stack.databases();
-        databases.ensure_template(TEMPLATE, async |url| Ok(migrate(url).await.map(drop)?)).await.unwrap();
-        let database = stack.take_part().await.unwrap().database;
-        databases.create(&database, TEMPLATE).await.unwrap();
-        let url = databases.superuser_url(&database);
-        let (mut migrator, mut reader, other) = (connect(&url).await, connect(&url).await, connect(&url).await);
+        let database = TestDatabase::make().await;
+        let (mut migrator, mut reader, other) =
+            (database.superuser().await, database.superuser().await, database.superuser().await);
         other.batch_execute("CREATE TABLE public.read (n int); CREATE SCHEMA apart").await.unwrap();
         // A history of its own, beside the one that the template has.
         migrator.batch_execute("SET search_path = apart").await.unwrap();

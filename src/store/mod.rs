@@ -33,6 +33,8 @@ pub(crate) mod rows;
 mod seen;
 pub mod snapshot;
 pub mod tenants;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod told;
 pub mod usage;
 

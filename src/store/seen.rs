@@ -83,7 +83,7 @@ mod tests {
         ] {
             assert_eq!(seen(text).to_string(), text);
         }
-        for text in ["", "10:20", "10:20:x", "10:20:14,11", "10:20:20", "21:20:", "12:20:11", "a:b:"] {
+        for text in ["", "10:20", "10::", "10:20:x", "10:20:14,11", "10:20:20", "21:20:", "12:20:11", "a:b:"] {
             assert_eq!(Seen::parse(text), None, "{text}");
         }
     }

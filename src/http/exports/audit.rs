@@ -20,7 +20,7 @@ use crate::store::{Store, StoreError};
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 #[into_params(parameter_in = Query)]
 pub struct AuditExportQuery {
-    /// Only about this identifier, block, operator or tenant.
+    /// Only about this identifier, block, operator, tenant or price.
     pub subject: Option<String>,
     /// Only of this type.
     #[serde(rename = "type")]

@@ -12,13 +12,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Validation;
 use crate::cache::{Cache, Trusted};
 use crate::config::{self, Period, ServerUrl};
-use crate::devstack::{Databases, Home, Server, SharedStack, postgres, redis};
+use crate::devstack::{Databases, Home, Server, postgres, redis};
 use crate::store::migrate::migrate;
+use crate::store::testing::TestDatabase;
 use crate::store::{Store, StoreSettings};
 use crate::telemetry::Metrics;
-
-/// The template of the tests' databases: migrated once.
-const TEMPLATE: &str = "numbering_template";
 
 pub(crate) struct Bench {
     pub(crate) redis: Server,
@@ -59,12 +57,8 @@ pub(crate) async fn eventually(what: &str, is_so: impl AsyncFn() -> bool) {
 impl Bench {
     /// With the numbers of `testing.sql`, all connected and trusted.
     pub(crate) async fn start() -> Self {
-        let stack = SharedStack::from_env().unwrap();
-        let databases = stack.databases();
-        databases.ensure_template(TEMPLATE, async |url| Ok(migrate(url).await.map(drop)?)).await.unwrap();
-        let database = stack.take_part().await.unwrap().database;
-        databases.create(&database, TEMPLATE).await.unwrap();
-        Self::start_on(databases, &database).await
+        let database = TestDatabase::make().await;
+        Self::start_on(database.stack.databases(), &database.name).await
     }
 
     /// The same on a PostgreSQL of the test's own.

@@ -1,24 +1,9 @@
 //! What a pool is called and how it is counted, and on a real PostgreSQL that what is new is found by the index.
 
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::*;
-use crate::devstack::SharedStack;
-use crate::store::migrate::migrate;
-
-/// The template of the tests' databases: migrated once.
-const TEMPLATE: &str = "numbering_template";
-
-async fn superuser() -> Client {
-    let stack = SharedStack::from_env().unwrap();
-    let databases = stack.databases();
-    databases.ensure_template(TEMPLATE, async |url| Ok(migrate(url).await.map(drop)?)).await.unwrap();
-    let database = stack.take_part().await.unwrap().database;
-    databases.create(&database, TEMPLATE).await.unwrap();
-    let (client, connection) = tokio_postgres::connect(&databases.superuser_url(&database), NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
+use crate::store::testing::TestDatabase;
 
 /// How the service has it planned once it has run it a few times.
 async fn plan(client: &Client, types: &str, sql: &str, values: &str) -> String {
@@ -30,7 +15,7 @@ async fn plan(client: &Client, types: &str, sql: &str, values: &str) -> String {
 
 #[tokio::test]
 async fn what_the_counts_lack_is_found_by_the_index_however_long_the_journal_is() {
-    let client = superuser().await;
+    let client = TestDatabase::make().await.superuser().await;
     let journal = "INSERT INTO numbering.journal (subject, subject_kind, version, event_id, type, data, actor, request_id, xid)
                    SELECT '+937' || v % 1000, 'number', v, gen_random_uuid(), 'numbering.lease.created', '{}', 'test', 'test',
                           (v / 10 + 3)::text::xid8

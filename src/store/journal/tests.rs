@@ -2,36 +2,17 @@
 
 use std::time::Duration;
 
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::*;
-use crate::devstack::SharedStack;
-use crate::store::StoreSettings;
-use crate::store::migrate::migrate;
+use crate::store::testing::TestDatabase;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The template of the tests' databases: migrated once.
-const TEMPLATE: &str = "numbering_template";
-
 /// A hundred days of a journal, a thousand entries a day about ten subjects.
 async fn hundred_days() -> (Store, Client) {
-    let stack = SharedStack::from_env().unwrap();
-    let databases = stack.databases();
-    databases.ensure_template(TEMPLATE, async |url| Ok(migrate(url).await.map(drop)?)).await.unwrap();
-    let database = stack.take_part().await.unwrap().database;
-    databases.create(&database, TEMPLATE).await.unwrap();
-    let store = Store::new(&StoreSettings {
-        url: databases.app_url(&database),
-        pool_size: 1,
-        acquire_timeout: PATIENCE,
-        connect_timeout: PATIENCE,
-        lock_timeout: PATIENCE,
-        statement_timeout: PATIENCE,
-    })
-    .unwrap();
-    let (superuser, connection) = tokio_postgres::connect(&databases.superuser_url(&database), NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let database = TestDatabase::make().await;
+    let (store, superuser) = (database.store(PATIENCE), database.superuser().await);
     superuser
         .batch_execute(
             "INSERT INTO numbering.journal (subject, subject_kind, version, event_id, type, data, actor, request_id, at)

@@ -1,72 +1,39 @@
 //! The place in the journal, and on a real PostgreSQL what is found from it.
 
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use super::*;
-use crate::devstack::SharedStack;
-use crate::store::StoreSettings;
-use crate::store::migrate::migrate;
+use crate::store::testing::TestDatabase;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The template of the tests' databases: migrated once.
-const TEMPLATE: &str = "numbering_template";
-
-#[test]
-fn a_snapshot_is_read_as_postgresql_writes_it() {
-    let place = |end, running: &[u64]| Some(Place { incarnation: "1".into(), end, running: running.to_vec() });
-    assert_eq!(Place::parse("1", "10:20:10,14,15"), place(20, &[10, 14, 15]));
-    assert_eq!(Place::parse("1", "20:20:"), place(20, &[]));
-    assert_eq!(Place::parse("1", "10:20:"), place(20, &[]), "of a transaction that asks for it with an id of its own");
-    for text in ["", "20:20", "a:b:c", "10:20:x", "10::"] {
-        assert_eq!(Place::parse("1", text), None, "{text:?}");
-    }
+fn at(incarnation: &str, snapshot: &str) -> Place {
+    Place::parse(incarnation, snapshot).unwrap()
 }
 
 #[test]
 fn a_database_that_has_gone_back_or_is_another_is_seen() {
-    let place = |incarnation: &str, end| Place { incarnation: incarnation.into(), end, running: Vec::new() };
-    assert!(place("1", 20).goes_on_from(&place("1", 20)));
-    assert!(!place("1", 19).goes_on_from(&place("1", 20)));
-    assert!(!place("2", 30).goes_on_from(&place("1", 20)));
+    let before = at("1", "10:20:10");
+    assert!(at("1", "20:20:").goes_on_from(&before));
+    assert!(!at("1", "19:19:").goes_on_from(&before));
+    assert!(!at("2", "30:30:").goes_on_from(&before));
 }
 
 struct Bench {
     store: Store,
-    url: String,
+    database: TestDatabase,
     superuser: Client,
 }
 
 impl Bench {
     async fn start() -> Self {
-        let stack = SharedStack::from_env().unwrap();
-        let databases = stack.databases();
-        databases.ensure_template(TEMPLATE, async |url| Ok(migrate(url).await.map(drop)?)).await.unwrap();
-        let database = stack.take_part().await.unwrap().database;
-        databases.create(&database, TEMPLATE).await.unwrap();
-        let store = Store::new(&StoreSettings {
-            url: databases.app_url(&database),
-            pool_size: 1,
-            acquire_timeout: PATIENCE,
-            connect_timeout: PATIENCE,
-            lock_timeout: PATIENCE,
-            statement_timeout: PATIENCE,
-        })
-        .unwrap();
-        let url = databases.superuser_url(&database);
-        let superuser = connect(&url).await;
-        Self { store, url, superuser }
+        let database = TestDatabase::make().await;
+        Self { store: database.store(PATIENCE), superuser: database.superuser().await, database }
     }
 
     async fn news(&self, place: Option<&Place>) -> News {
         self.store.journal_news(place, 1_000, PATIENCE).await.unwrap()
     }
-}
-
-async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
 }
 
 /// Entries of a number, from one version to another.
@@ -86,7 +53,7 @@ fn versions(news: &News) -> Vec<(&str, i64)> {
 #[tokio::test]
 async fn nothing_is_passed_over_however_late_it_commits_and_nothing_is_told_twice() {
     let bench = Bench::start().await;
-    let (mut long, mut late) = (connect(&bench.url).await, connect(&bench.url).await);
+    let (mut long, mut late) = (bench.database.superuser().await, bench.database.superuser().await);
     enter(&bench.superuser, "1111", 1, 1).await;
     let long = long.transaction().await.unwrap();
     enter(&long, "2222", 1, 1).await;
@@ -124,7 +91,8 @@ async fn a_reader_that_was_away_for_long_is_told_that_it_missed_some() {
     let more = bench.news(Some(&place)).await;
     assert!(!more.complete, "{more:?}");
     assert!(bench.news(Some(&more.place)).await.complete, "and goes on from there");
-    let ahead = Place { end: more.place.end + 1_000, ..more.place.clone() };
+    let end = more.place.seen.end() + 1_000;
+    let ahead = at(&more.place.incarnation, &format!("{end}:{end}:"));
     assert!(!bench.news(Some(&ahead)).await.complete, "the database has gone back");
     let of_another = Place { incarnation: "00000002 2026".into(), ..more.place };
     assert!(!bench.news(Some(&of_another)).await.complete, "another server has taken over");
