@@ -3,7 +3,8 @@
 -- $1 role; $2 holder; $3 term; $4 length of the leadership in seconds; $5 the most entries; $6 subjects to leave alone.
 -- No row when the leadership is over; one row with nothing but the leadership when nothing waits. The leadership is
 -- written only once a third of it is gone, so that an idle relay does not write ten times a second; or when it would last longer
--- than its length, because it was written while the clock was ahead.
+-- than its length, because it was written while the clock was ahead. Each entry is looked up by its key (OFFSET 0 sees to it): joined,
+-- a journal that grew fast since its statistics were taken was read whole for each wave.
 WITH renewed AS (
     UPDATE numbering.leaderships l
     SET expires_at = clock_timestamp() + make_interval(secs => $4::float8)
@@ -30,6 +31,8 @@ LEFT JOIN LATERAL (
         ORDER BY o.seq
         LIMIT $5
     ) AS next
-    JOIN numbering.journal j ON j.subject = next.subject AND j.seq = next.seq
+    CROSS JOIN LATERAL (
+        SELECT w.* FROM numbering.journal w WHERE w.subject = next.subject AND w.seq = next.seq OFFSET 0
+    ) AS j
 ) AS entry ON true
 ORDER BY entry.seq
