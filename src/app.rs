@@ -285,7 +285,8 @@ impl App {
 /// The ways to PostgreSQL.
 struct Stores {
     store: Store,
-    /// For who follows the journal, who never waits behind requests for a connection.
+    /// For who follows the journal, who never waits behind requests for a connection. A plan for an empty journal would be kept until
+    /// its statistics are taken.
     journal: Store,
     /// For the relay.
     outbox: Store,
@@ -297,7 +298,7 @@ impl Stores {
         let settings = |pool_size| StoreSettings { pool_size, ..store_settings(config) };
         Ok(Self {
             store: Store::new(&store_settings(config))?.with_clock(Arc::clone(&clock)),
-            journal: Store::new(&settings(1))?.with_clock(Arc::clone(&clock)),
+            journal: Store::planning_anew(&settings(1))?.with_clock(Arc::clone(&clock)),
             outbox: Store::planning_anew(&settings(3))?.with_clock(clock),
         })
     }

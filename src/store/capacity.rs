@@ -168,6 +168,12 @@ impl CapacityLook {
         self.now.end() < self.seen.end()
     }
 
+    /// Whether one batch takes all that there was.
+    #[must_use]
+    pub const fn is_within_a_batch(&self) -> bool {
+        self.beyond.is_none()
+    }
+
     /// How far to go at once on the way to `goal`: all of it, or less where that would be more than a batch. Whole transactions, one
     /// at least.
     fn next_stop(&self, goal: &Seen) -> Seen {
