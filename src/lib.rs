@@ -4,6 +4,7 @@
 
 pub mod app;
 pub mod auth;
+pub(crate) mod batches;
 pub mod boot_clock;
 pub mod cache;
 pub mod cli;

@@ -19,10 +19,11 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::cache::Cache;
-use crate::store::commit::{Answered, Origin, TIME};
+use crate::store::commit::{Origin, TIME};
+use crate::store::commits::Commits;
 use crate::store::idempotency::{Answer, Claim};
 use crate::store::leadership::Leadership;
-use crate::store::load::Loaded;
+use crate::store::load::{Loaded, Loads};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{Metrics, StoreUse};
 
@@ -149,6 +150,8 @@ const SETTLED_AT_ONCE: i64 = 1000;
 #[derive(Clone, Debug)]
 pub struct Numbers {
     store: Store,
+    commits: Arc<Commits>,
+    loads: Arc<Loads>,
     cache: Cache,
     policy: Arc<Policy>,
     default_plan: Arc<str>,
@@ -158,7 +161,8 @@ pub struct Numbers {
 }
 
 impl Numbers {
-    /// `committed` is woken after each commit, for the relay of events; `begun` tracks what runs on without its caller.
+    /// `committed` is woken after each commit, for the relay of events; `begun` tracks what runs on without its caller. It must be
+    /// called in the runtime that the commands run in.
     #[must_use]
     pub fn new(
         store: Store,
@@ -169,7 +173,17 @@ impl Numbers {
         metrics: Arc<Metrics>,
         begun: TaskTracker,
     ) -> Self {
-        Self { store, cache, policy: Arc::new(policy), default_plan: default_plan.into(), committed, metrics, begun }
+        Self {
+            commits: Arc::new(Commits::start(&store)),
+            loads: Arc::new(Loads::start(&store)),
+            store,
+            cache,
+            policy: Arc::new(policy),
+            default_plan: default_plan.into(),
+            committed,
+            metrics,
+            begun,
+        }
     }
 
     /// Does what is asked, and gives what was done. Once begun it goes on to its end, also when the caller stops waiting.
@@ -209,7 +223,7 @@ impl Numbers {
 
     /// The number as it truly is now, for readers.
     pub async fn read(&self, identifier: &Identifier) -> Result<Number, OrderError> {
-        let loaded = self.store.load(identifier, None, false).await?;
+        let loaded = self.loads.load(identifier, None, false).await?;
         let number = loaded.number.ok_or(Rejection::NotRegistered)?;
         Ok(number.at(loaded.now, &self.policy))
     }
@@ -220,11 +234,11 @@ impl Numbers {
             OnBehalfOf::Tenant(tenant) => Some(tenant),
             OnBehalfOf::Authority => None,
         };
-        let loaded = self.store.load(&order.identifier, tenant, vanity).await?;
+        let loaded = self.loads.load(&order.identifier, tenant, vanity).await?;
         match (tenant, &loaded.standing) {
             (Some(tenant), None) => {
                 self.store.meet_tenant(tenant, &self.default_plan).await?;
-                self.store.load(&order.identifier, Some(tenant), vanity).await
+                self.loads.load(&order.identifier, Some(tenant), vanity).await
             }
             _ => Ok(loaded),
         }
@@ -252,12 +266,10 @@ impl Numbers {
         origin: &Origin,
         guard: Option<&Guard>,
     ) -> Result<bool, StoreError> {
-        let answer = guard.map(|guard| (guard.render)(transition));
-        let answered = guard.zip(answer.as_ref()).map(|(guard, answer)| Answered { claim: &guard.claim, answer });
-        let transitions = std::slice::from_ref(transition);
-        let moved = self.store.commit(transitions, origin, answered).await?.contains(&true);
+        let answered = guard.map(|guard| (guard.claim.clone(), (guard.render)(transition)));
+        let moved = self.commits.commit(transition.clone(), origin.clone(), answered).await?;
         if moved {
-            self.tell(transitions, decided_at).await;
+            self.tell(std::slice::from_ref(transition), decided_at).await;
         }
         Ok(moved)
     }
@@ -289,7 +301,7 @@ impl Numbers {
         let overdue = self.store.load_overdue_of_tenant(tenant, SETTLED_AT_ONCE).await?;
         let decided = self.ended_by_time(&overdue);
         let origin = Origin { actor: TIME.to_owned(), request_id: asked_by.request_id.clone() };
-        self.commit_decided(decided, async |transitions| self.store.commit(transitions, &origin, None).await).await?;
+        self.commit_decided(decided, async |transitions| self.store.commit(transitions, &origin).await).await?;
         Ok(())
     }
 

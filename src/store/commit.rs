@@ -1,6 +1,7 @@
 //! The only writer of number state.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
@@ -32,12 +33,50 @@ pub struct Origin {
 pub const TIME: &str = "numbering";
 
 /// An answer to keep under an idempotency claim, in the same commit as the effect.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Answered<'a> {
     /// The claim, which must still be ours.
     pub claim: &'a Claim,
     /// What was answered.
     pub answer: &'a Answer,
+}
+
+/// One transition, and what is written down with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change<'a> {
+    pub(super) transition: &'a Transition,
+    pub(super) origin: &'a Origin,
+    /// Several changes may have one.
+    pub(super) answered: Option<Answered<'a>>,
+}
+
+/// What to do about numbers and tenants that others have locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Locks {
+    /// They are waited for.
+    Awaited,
+    /// What needs them does not move.
+    PassedBy,
+}
+
+impl Locks {
+    fn statement(self) -> &'static str {
+        match self {
+            Self::Awaited => COMMIT,
+            Self::PassedBy => &COMMIT_PASSING_BY,
+        }
+    }
+}
+
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It is committed.
+    Moved,
+    /// The number, tenant or quota is no longer as it was decided on, or the claim or role is no longer ours.
+    Overtaken,
+    /// A number or tenant that it needs was not to be locked: others have it ([`Locks::PassedBy`]).
+    Hindered,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,6 +104,20 @@ struct InputRow<'a> {
     lease: Option<LeaseRow<'a>>,
     lease_is_new: bool,
     charge_id: Option<&'a str>,
+    actor: &'a str,
+    request_id: &'a str,
+    /// The owner of the claim.
+    asked_under: Option<Uuid>,
+}
+
+#[derive(Debug, Serialize)]
+struct AnswerRow<'a> {
+    scope: &'a str,
+    route: &'a str,
+    key: &'a str,
+    owner: Uuid,
+    status: u16,
+    body: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -124,7 +177,8 @@ struct LeaseRow<'a> {
 }
 
 impl<'a> InputRow<'a> {
-    fn of(transition: &'a Transition) -> Self {
+    fn of(change: &Change<'a>) -> Self {
+        let Change { transition, origin, answered } = *change;
         let Transition { before, after, .. } = transition;
         let state = Columns::of(&after.state);
         let lease = after.state.lease();
@@ -161,6 +215,23 @@ impl<'a> InputRow<'a> {
             lease_is_new: lease.map(|lease| lease.lease_id) != before.state.lease().map(|lease| lease.lease_id)
                 && lease.is_some(),
             charge_id: transition.steps.iter().find_map(charge_id),
+            actor: &origin.actor,
+            request_id: &origin.request_id,
+            asked_under: answered.map(|answered| answered.claim.owner),
+        }
+    }
+}
+
+impl<'a> AnswerRow<'a> {
+    fn of(answered: Answered<'a>) -> Self {
+        let Answered { claim, answer } = answered;
+        Self {
+            scope: &claim.scope,
+            route: &claim.route,
+            key: &claim.key,
+            owner: claim.owner,
+            status: answer.status,
+            body: &answer.body,
         }
     }
 }
@@ -270,8 +341,12 @@ fn usage(changes: &BTreeMap<(TenantId, Counter), i32>) -> Vec<UsageRow<'_>> {
         .collect()
 }
 
-/// The statement.
+/// The statement, which waits for locks.
 const COMMIT: &str = include_str!("commit.sql");
+/// The same, passing by what others have locked. Not one statement with a parameter for it: PostgreSQL would plan it anew each time,
+/// which takes longer than running it, as with the value known half of it falls away.
+static COMMIT_PASSING_BY: LazyLock<String> =
+    LazyLock::new(|| COMMIT.replace("UPDATE -- or passed by", "UPDATE SKIP LOCKED"));
 /// How often a statement that PostgreSQL asks to repeat (40001, 40P01) is tried.
 const ATTEMPTS: u32 = 3;
 /// The pause before the second attempt; it grows with each, with jitter.
@@ -280,15 +355,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 impl Store {
     /// Commits transitions of *different* numbers: all their rows, journal entries, events and counters at once. Those
     /// whose number, tenant or quota is no longer as it was decided on do not move; `true` marks those that did, in order.
-    ///
-    /// With `answered`, nothing moves unless the idempotency claim is still ours, and the answer is kept with the effect.
-    pub async fn commit(
-        &self,
-        transitions: &[Transition],
-        origin: &Origin,
-        answered: Option<Answered<'_>>,
-    ) -> Result<Vec<bool>, StoreError> {
-        self.commit_fenced(transitions, origin, answered, None).await
+    pub async fn commit(&self, transitions: &[Transition], origin: &Origin) -> Result<Vec<bool>, StoreError> {
+        self.commit_changes(&changes(transitions, origin, None), Locks::Awaited, None).await.map(moved)
     }
 
     /// Like [`Store::commit`], on the strength of a role: nothing moves once the role's term is over, so that a holder that
@@ -299,20 +367,21 @@ impl Store {
         transitions: &[Transition],
         origin: &Origin,
     ) -> Result<Vec<bool>, StoreError> {
-        self.commit_fenced(transitions, origin, None, Some(role)).await
+        self.commit_changes(&changes(transitions, origin, None), Locks::Awaited, Some(role)).await.map(moved)
     }
 
-    async fn commit_fenced(
+    /// Commits changes of *different* numbers that may have been asked for by different callers. An answer is kept with the
+    /// effect, and without its claim nothing moves.
+    pub(super) async fn commit_changes(
         &self,
-        transitions: &[Transition],
-        origin: &Origin,
-        answered: Option<Answered<'_>>,
+        changes: &[Change<'_>],
+        locks: Locks,
         role: Option<&Leadership>,
-    ) -> Result<Vec<bool>, StoreError> {
-        let mut parameters = Parameters::of(transitions, origin, answered.as_ref(), role, self.clock().expected());
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let mut parameters = Parameters::of(changes, role, self.clock().expected());
         let mut attempt = 1;
         let rows = loop {
-            match self.query(COMMIT, &parameters.in_order()).await {
+            match self.query(locks.statement(), &parameters.in_order()).await {
                 Err(error) if error.is_transient() && attempt < ATTEMPTS => {
                     tokio::time::sleep(jittered(PAUSE * attempt)).await;
                     attempt += 1;
@@ -321,11 +390,12 @@ impl Store {
                 done => break done?,
             }
         };
-        moved(transitions, &rows)
+        outcomes(changes, &rows)
     }
 
-    /// Like [`Store::commit`], in a transaction that is under way and is yet to be committed. What PostgreSQL asks to repeat
-    /// is not repeated here: it is the whole transaction that has failed.
+    /// Like [`Store::commit`], in a transaction that is under way and is yet to be committed; with `answered`, nothing moves
+    /// unless the idempotency claim is still ours, and the answer is kept with the effect. What PostgreSQL asks to repeat is not
+    /// repeated here: it is the whole transaction that has failed.
     pub(super) async fn commit_within(
         &self,
         transaction: &Transaction<'_>,
@@ -333,29 +403,35 @@ impl Store {
         origin: &Origin,
         answered: Option<Answered<'_>>,
     ) -> Result<Vec<bool>, StoreError> {
-        let parameters = Parameters::of(transitions, origin, answered.as_ref(), None, self.clock().expected());
+        let changes = changes(transitions, origin, answered);
+        let parameters = Parameters::of(&changes, None, self.clock().expected());
         let statement = transaction.prepare_cached(COMMIT).await?;
-        moved(transitions, &transaction.query(&statement, &parameters.in_order()).await?)
+        outcomes(&changes, &transaction.query(&statement, &parameters.in_order()).await?).map(moved)
     }
 }
 
-/// Which of the transitions are among those that the statement moved, in order.
-fn moved(transitions: &[Transition], rows: &[Row]) -> Result<Vec<bool>, StoreError> {
-    let moved = rows.iter().map(|row| row.try_get::<_, &str>(0)).collect::<Result<HashSet<_>, _>>()?;
-    Ok(transitions.iter().map(|transition| moved.contains(transition.before.identifier.key())).collect())
+fn changes<'a>(transitions: &'a [Transition], origin: &'a Origin, answered: Option<Answered<'a>>) -> Vec<Change<'a>> {
+    transitions.iter().map(|transition| Change { transition, origin, answered }).collect()
+}
+
+/// What the statement says of each of the changes, in order.
+fn outcomes(changes: &[Change<'_>], rows: &[Row]) -> Result<Vec<Outcome>, StoreError> {
+    let told = rows
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, if row.try_get(1)? { Outcome::Moved } else { Outcome::Hindered })))
+        .collect::<Result<HashMap<&str, Outcome>, StoreError>>()?;
+    let of = |change: &Change<'_>| told.get(change.transition.before.identifier.key()).copied();
+    Ok(changes.iter().map(|change| of(change).unwrap_or(Outcome::Overtaken)).collect())
+}
+
+fn moved(outcomes: Vec<Outcome>) -> Vec<bool> {
+    outcomes.into_iter().map(|outcome| outcome == Outcome::Moved).collect()
 }
 
 /// What the statement is given.
 struct Parameters<'a> {
     input: Json<Vec<InputRow<'a>>>,
-    actor: &'a str,
-    request_id: &'a str,
-    scope: Option<&'a str>,
-    route: Option<&'a str>,
-    key: Option<&'a str>,
-    owner: Option<Uuid>,
-    status: Option<i32>,
-    body: Option<&'a str>,
+    answers: Json<Vec<AnswerRow<'a>>>,
     role: Option<&'a str>,
     holder: Option<Uuid>,
     term: Option<i64>,
@@ -363,25 +439,12 @@ struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    fn of(
-        transitions: &'a [Transition],
-        origin: &'a Origin,
-        answered: Option<&Answered<'a>>,
-        role: Option<&'a Leadership>,
-        expected: Expected,
-    ) -> Self {
-        let claim = answered.map(|answered| answered.claim);
-        let answer = answered.map(|answered| answered.answer);
+    fn of(changes: &[Change<'a>], role: Option<&'a Leadership>, expected: Expected) -> Self {
+        let mut owners = HashSet::new();
+        let answers = changes.iter().filter_map(|change| change.answered);
         Self {
-            input: Json(transitions.iter().map(InputRow::of).collect()),
-            actor: &origin.actor,
-            request_id: &origin.request_id,
-            scope: claim.map(|claim| claim.scope.as_str()),
-            route: claim.map(|claim| claim.route.as_str()),
-            key: claim.map(|claim| claim.key.as_str()),
-            owner: claim.map(|claim| claim.owner),
-            status: answer.map(|answer| i32::from(answer.status)),
-            body: answer.map(|answer| answer.body.as_str()),
+            input: Json(changes.iter().map(InputRow::of).collect()),
+            answers: Json(answers.filter(|answered| owners.insert(answered.claim.owner)).map(AnswerRow::of).collect()),
             role: role.map(|held| held.role),
             holder: role.map(|held| held.holder),
             term: role.map(|held| held.term),
@@ -389,17 +452,10 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    fn in_order(&self) -> [&(dyn ToSql + Sync); 14] {
+    fn in_order(&self) -> [&(dyn ToSql + Sync); 7] {
         [
             &self.input,
-            &self.actor,
-            &self.request_id,
-            &self.scope,
-            &self.route,
-            &self.key,
-            &self.owner,
-            &self.status,
-            &self.body,
+            &self.answers,
             &self.role,
             &self.holder,
             &self.term,

@@ -1,13 +1,15 @@
 -- The only writer of number state: one number or ten thousand, one statement, one round trip.
 --
--- $1 the transitions; $2 actor; $3 request id; $4 to $7 scope, route, key and owner of an idempotency claim, or NULLs;
--- $8 and $9 the answer to keep under it; $10 to $12 role, holder and term that this is done on the strength of, or NULLs;
--- $13 and $14 the moment that is expected, and by how many seconds PostgreSQL's clock may be off it.
--- Gives the identifiers that moved.
+-- $1 the transitions, each with who asked for it and, where it has one, the owner of the idempotency claim that it runs under;
+-- $2 those claims, each with the answer to keep under it; $3 to $5 role, holder and term that this is done on the strength of, or
+-- NULLs; $6 and $7 the moment that is expected, and by how many seconds PostgreSQL's clock may be off it.
+-- Gives the identifiers that moved and, as false, those that did not because a number or tenant was not to be locked: with SKIP LOCKED
+-- in the two places that say so, because others have it locked.
 --
--- Lock order is an invariant: the role, the idempotency row, numbers by identifier, tenants by id. A transition moves only if the
--- number still has the version and the tenant still has the revision that it was decided on, if the moment at which time
--- alone would have decided otherwise has not come (asked after the locks are held), and if its grant fits the quota.
+-- Lock order is an invariant: the role, the idempotency rows by key, numbers by identifier, tenants by id. A transition moves only
+-- if the number still has the version and the tenant still has the revision that it was decided on, if the moment at which time
+-- alone would have decided otherwise has not come (asked after the locks are held), and if its grant fits the quota together with
+-- the grants before it, by identifier. What the same statement frees makes no room yet.
 WITH input AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS i (
         identifier text, expected_version bigint, commit_before timestamptz, standing_tenant text, standing_revision bigint,
@@ -15,29 +17,38 @@ WITH input AS MATERIALIZED (
         effective_until timestamptz, ended_by text, bars jsonb,
         claim_before uuid, claim_after uuid, claimed_at timestamptz,
         steps jsonb, usage jsonb, ended jsonb, lease jsonb, lease_is_new boolean,
-        charge_id text)
+        charge_id text, actor text, request_id text, asked_under uuid)
+),
+answers AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset($2::jsonb) AS a (
+        scope text, route text, key text, owner uuid, status integer, body text)
 ),
 -- Held until the commit: whoever takes the role over waits for it, and finds it done.
 role AS MATERIALIZED (
     SELECT l.term FROM numbering.leaderships l
-    WHERE l.role = $10 AND l.holder = $11 AND l.term = $12 AND l.expires_at > clock_timestamp()
+    WHERE l.role = $3 AND l.holder = $4 AND l.term = $5 AND l.expires_at > clock_timestamp()
     FOR SHARE
 ),
-idempotency_claim AS MATERIALIZED (
-    SELECT k.key FROM numbering.idempotency_keys k
-    WHERE k.scope = $4 AND k.route = $5 AND k.key = $6 AND k.owner = $7 AND k.status IS NULL
-    FOR NO KEY UPDATE
+idempotency_claims AS MATERIALIZED (
+    SELECT k.owner FROM answers a
+    JOIN numbering.idempotency_keys k
+        ON k.scope = a.scope AND k.route = a.route AND k.key = a.key AND k.owner = a.owner AND k.status IS NULL
+    ORDER BY k.scope, k.route, k.key
+    FOR NO KEY UPDATE OF k
+),
+admitted AS MATERIALIZED (
+    SELECT i.* FROM input i
+    WHERE ($3::text IS NULL OR EXISTS (SELECT FROM role))
+        AND (i.asked_under IS NULL OR i.asked_under IN (SELECT k.owner FROM idempotency_claims k))
 ),
 locked AS MATERIALIZED (
     SELECT n.identifier, n.version FROM numbering.numbers n
-    WHERE n.identifier IN (SELECT i.identifier FROM input i)
-        AND ($10::text IS NULL OR EXISTS (SELECT FROM role))
-        AND ($6::text IS NULL OR EXISTS (SELECT FROM idempotency_claim))
+    WHERE n.identifier IN (SELECT a.identifier FROM admitted a)
     ORDER BY n.identifier
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE -- or passed by
 ),
 candidates AS MATERIALIZED (
-    SELECT i.* FROM input i JOIN locked l ON l.identifier = i.identifier AND l.version = i.expected_version
+    SELECT a.* FROM admitted a JOIN locked l ON l.identifier = a.identifier AND l.version = a.expected_version
 ),
 wanted AS MATERIALIZED (
     SELECT c.identifier, u.*
@@ -45,17 +56,26 @@ wanted AS MATERIALIZED (
     CROSS JOIN LATERAL jsonb_to_recordset(c.usage) AS u (
         tenant_id text, msisdn integer, short_code integer, alpha integer, reservations integer, holds integer)
 ),
+needed_tenants AS MATERIALIZED (
+    SELECT w.identifier, w.tenant_id FROM wanted w
+    UNION SELECT c.identifier, c.standing_tenant FROM candidates c WHERE c.standing_tenant IS NOT NULL
+),
 locked_tenants AS MATERIALIZED (
     SELECT t.* FROM numbering.tenants t
-    WHERE t.tenant_id IN (
-        SELECT w.tenant_id FROM wanted w
-        UNION SELECT c.standing_tenant FROM candidates c WHERE c.standing_tenant IS NOT NULL)
+    WHERE t.tenant_id IN (SELECT n.tenant_id FROM needed_tenants n)
     ORDER BY t.tenant_id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE -- or passed by
+),
+hindered AS MATERIALIZED (
+    SELECT a.identifier FROM admitted a
+    WHERE a.identifier NOT IN (SELECT l.identifier FROM locked l)
+    UNION
+    SELECT n.identifier FROM needed_tenants n
+    WHERE n.tenant_id NOT IN (SELECT t.tenant_id FROM locked_tenants t)
 ),
 moment AS MATERIALIZED (
-    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $13::timestamptz))::float8 <= $14::float8
-                THEN clock_timestamp() ELSE $13 END AS at
+    SELECT CASE WHEN abs(extract(epoch FROM clock_timestamp() - $6::timestamptz))::float8 <= $7::float8
+                THEN clock_timestamp() ELSE $6 END AS at
     FROM (SELECT count(*) FROM locked) AS all_numbers_locked, (SELECT count(*) FROM locked_tenants) AS all_tenants_locked
 ),
 current AS MATERIALIZED (
@@ -66,26 +86,30 @@ current AS MATERIALIZED (
 decided_on_today AS MATERIALIZED (
     SELECT c.* FROM current c
     LEFT JOIN locked_tenants t ON t.tenant_id = c.standing_tenant
-    WHERE c.standing_tenant IS NULL OR t.revision = c.standing_revision
+    WHERE (c.standing_tenant IS NULL OR t.revision = c.standing_revision)
+        AND c.identifier NOT IN (SELECT h.identifier FROM hindered h)
 ),
 over_quota AS MATERIALIZED (
-    SELECT t.tenant_id
+    SELECT change.identifier
     FROM (
-        SELECT w.tenant_id, sum(w.msisdn) AS msisdn, sum(w.short_code) AS short_code, sum(w.alpha) AS alpha,
-               sum(w.reservations) AS reservations, sum(w.holds) AS holds
+        SELECT w.*, d.standing_tenant,
+               sum(greatest(w.msisdn, 0)) OVER upto AS msisdn_upto,
+               sum(greatest(w.short_code, 0)) OVER upto AS short_code_upto,
+               sum(greatest(w.alpha, 0)) OVER upto AS alpha_upto,
+               sum(greatest(w.reservations, 0)) OVER upto AS reservations_upto,
+               sum(greatest(w.holds, 0)) OVER upto AS holds_upto
         FROM wanted w JOIN decided_on_today d ON d.identifier = w.identifier
-        GROUP BY w.tenant_id
+        WINDOW upto AS (PARTITION BY w.tenant_id ORDER BY w.identifier)
     ) AS change
-    JOIN locked_tenants t ON t.tenant_id = change.tenant_id
-    WHERE (change.msisdn > 0 AND t.used_msisdn + change.msisdn > t.limit_msisdn)
-       OR (change.short_code > 0 AND t.used_short_code + change.short_code > t.limit_short_code)
-       OR (change.alpha > 0 AND t.used_alpha + change.alpha > t.limit_alpha)
-       OR (change.reservations > 0 AND t.used_reservations + change.reservations > t.limit_reservations)
-       OR (change.holds > 0 AND t.used_holds + change.holds > t.limit_holds)
+    JOIN locked_tenants t ON t.tenant_id = change.tenant_id AND t.tenant_id = change.standing_tenant
+    WHERE (change.msisdn > 0 AND t.used_msisdn + change.msisdn_upto > t.limit_msisdn)
+       OR (change.short_code > 0 AND t.used_short_code + change.short_code_upto > t.limit_short_code)
+       OR (change.alpha > 0 AND t.used_alpha + change.alpha_upto > t.limit_alpha)
+       OR (change.reservations > 0 AND t.used_reservations + change.reservations_upto > t.limit_reservations)
+       OR (change.holds > 0 AND t.used_holds + change.holds_upto > t.limit_holds)
 ),
 moved AS MATERIALIZED (
-    SELECT d.* FROM decided_on_today d
-    WHERE d.standing_tenant IS NULL OR d.standing_tenant NOT IN (SELECT o.tenant_id FROM over_quota o)
+    SELECT d.* FROM decided_on_today d WHERE d.identifier NOT IN (SELECT o.identifier FROM over_quota o)
 ),
 counted AS (
     UPDATE numbering.tenants t
@@ -172,9 +196,9 @@ journalled AS (
     INSERT INTO numbering.journal (
         subject, subject_kind, version, event_id, type, state, tenant_id, lease_id, deadline, data, actor, request_id, at)
     SELECT entry.identifier, 'number', entry.version, entry.event_id, entry.type, entry.state, entry.tenant_id,
-           entry.lease_id, entry.deadline, entry.data, coalesce(entry.actor, $2), $3, entry.at
+           entry.lease_id, entry.deadline, entry.data, coalesce(entry.actor, entry.asked_by), entry.request_id, entry.at
     FROM (
-        SELECT m.identifier, m.at, s.*
+        SELECT m.identifier, m.at, m.actor AS asked_by, m.request_id, s.*
         FROM moved m
         CROSS JOIN LATERAL jsonb_to_recordset(m.steps) AS s (
             version bigint, event_id uuid, type text, state text, tenant_id text, lease_id uuid, deadline timestamptz,
@@ -188,7 +212,11 @@ to_publish AS (
 ),
 answered AS (
     UPDATE numbering.idempotency_keys k
-    SET status = $8, body = $9
-    WHERE k.scope = $4 AND k.route = $5 AND k.key = $6 AND k.owner = $7 AND EXISTS (SELECT FROM moved)
+    SET status = a.status, body = a.body
+    FROM answers a
+    WHERE k.scope = a.scope AND k.route = a.route AND k.key = a.key AND k.owner = a.owner
+        AND a.owner IN (SELECT m.asked_under FROM moved m)
 )
-SELECT m.identifier FROM moved m
+SELECT m.identifier, true AS moved FROM moved m
+UNION ALL
+SELECT h.identifier, false FROM hindered h

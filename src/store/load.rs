@@ -1,11 +1,18 @@
 //! Reads what a decision is taken on, in one round trip, with the database's own moment.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 use numbering_domain::{Identifier, Number, Price, TenantId, TenantStanding};
-use tokio_postgres::types::ToSql;
+use serde::Serialize;
+use tokio_postgres::Row;
+use tokio_postgres::types::{Json, ToSql};
 
 use super::rows::Reading;
 use super::{Store, StoreError};
+use crate::batches::{Batches, Waiting};
+use crate::telemetry::StoreUse;
 
 /// A number, its tenant and the tenant's price as of one moment of the database's clock.
 #[derive(Clone, Debug)]
@@ -20,6 +27,97 @@ pub struct Loaded {
     pub price: Option<Price>,
 }
 
+/// What a decision is to be taken on.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Which number.
+    pub identifier: Identifier,
+    /// Whose standing, and whose price.
+    pub tenant: Option<TenantId>,
+    /// Whether the vanity price is asked for.
+    pub vanity: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct AskRow<'a> {
+    identifier: &'a str,
+    tenant_id: Option<&'a str>,
+    vanity: bool,
+}
+
+impl<'a> AskRow<'a> {
+    fn of(ask: &'a Ask) -> Self {
+        let Ask { identifier, tenant, vanity } = ask;
+        Self { identifier: identifier.key(), tenant_id: tenant.as_ref().map(TenantId::as_str), vanity: *vanity }
+    }
+}
+
+/// Queries under way at once; what is asked meanwhile shares the next.
+const QUERIES_AT_ONCE: usize = 1;
+
+/// The most that one query answers.
+const ASKS_AT_ONCE: usize = 128;
+
+/// The way to load what one decision is taken on, with whatever others load at the same time.
+#[derive(Debug)]
+pub struct Loads {
+    patience: Duration,
+    batches: Batches<Ask, Result<Loaded, StoreError>>,
+}
+
+impl Loads {
+    /// Starts to load. It ends when this is dropped.
+    #[must_use]
+    pub fn start(store: &Store) -> Self {
+        let patience = store.patience;
+        let store = store.clone();
+        let batches = Batches::start(QUERIES_AT_ONCE, ASKS_AT_ONCE, move |asks| together(store.clone(), asks));
+        Self { patience, batches }
+    }
+
+    /// Loads a number, and the standing of `tenant`; the vanity price where `vanity`. As of a moment after the call.
+    ///
+    /// # Errors
+    /// When the store could not.
+    pub async fn load(
+        &self,
+        identifier: &Identifier,
+        tenant: Option<&TenantId>,
+        vanity: bool,
+    ) -> Result<Loaded, StoreError> {
+        let started = Instant::now();
+        let ask = Ask { identifier: identifier.clone(), tenant: tenant.cloned(), vanity };
+        let loaded = match tokio::time::timeout(self.patience, self.batches.ask(ask)).await {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) | Err(_) => Err(StoreError::Late(self.patience)),
+        };
+        StoreUse::record(started.elapsed());
+        loaded
+    }
+}
+
+async fn together(store: Store, mut waiting: Vec<Waiting<Ask, Result<Loaded, StoreError>>>) {
+    waiting.retain(|waiting| !waiting.is_left());
+    if waiting.is_empty() {
+        return;
+    }
+    let asks: Vec<&Ask> = waiting.iter().map(|waiting| &waiting.ask).collect();
+    let loaded = store.load_each(&asks).await;
+    match loaded {
+        Ok(loaded) => {
+            for (waiting, loaded) in waiting.into_iter().zip(loaded) {
+                waiting.answer(loaded);
+            }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for waiting in waiting {
+                waiting.answer(Err(StoreError::Shared(Arc::clone(&error))));
+            }
+        }
+    }
+}
+
 impl Store {
     /// Loads a number, and the standing of `tenant`; the vanity price where `vanity`.
     pub async fn load(
@@ -28,15 +126,23 @@ impl Store {
         tenant: Option<&TenantId>,
         vanity: bool,
     ) -> Result<Loaded, StoreError> {
-        let tenant = tenant.map(TenantId::as_str);
+        let ask = Ask { identifier: identifier.clone(), tenant: tenant.cloned(), vanity };
+        let impossible =
+            || StoreError::Impossible { subject: identifier.key().into(), what: "load gives a row for each" };
+        self.load_each(&[&ask]).await?.pop().ok_or_else(impossible)?
+    }
+
+    /// Loads several at one moment, in order. A row that cannot be is the error of the one that asked about it.
+    async fn load_each(&self, asks: &[&Ask]) -> Result<Vec<Result<Loaded, StoreError>>, StoreError> {
+        let input: Vec<AskRow<'_>> = asks.iter().map(|ask| AskRow::of(ask)).collect();
         let expected = self.clock().expected();
-        let parameters: [&(dyn ToSql + Sync); 5] =
-            [&identifier.key(), &tenant, &vanity, &expected.now, &expected.tolerance_seconds];
+        let parameters: [&(dyn ToSql + Sync); 3] = [&Json(input), &expected.now, &expected.tolerance_seconds];
         let rows = self.query(include_str!("load.sql"), &parameters).await?;
-        let reading = rows.first().map(|row| Reading::new(row, identifier.key()));
-        let Some(reading) = reading else {
-            return Err(StoreError::Impossible { subject: identifier.key().into(), what: "load gives one row" });
-        };
+        let read = |(row, ask): (&Row, &&Ask)| self.loaded(&Reading::new(row, ask.identifier.key()));
+        Ok(rows.iter().zip(asks).map(read).collect())
+    }
+
+    fn loaded(&self, reading: &Reading<'_>) -> Result<Loaded, StoreError> {
         let registered = reading.get::<Option<&str>>("identifier")?.is_some();
         let seen = reading.get::<Option<&str>>("standing_tenant")?.is_some();
         let priced = reading.get::<Option<&str>>("list_amount")?.is_some();

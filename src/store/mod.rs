@@ -12,6 +12,7 @@ pub mod capacity;
 pub mod cascades;
 mod clock;
 pub mod commit;
+pub mod commits;
 pub mod due;
 pub mod idempotency;
 pub mod import;
@@ -41,7 +42,9 @@ pub mod usage;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Transaction};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, Transaction,
+};
 use jiff::Timestamp;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
@@ -84,6 +87,9 @@ pub enum StoreError {
     /// The migrations could not be applied.
     #[error("migration failed: {0}")]
     Migration(#[from] refinery::Error),
+    /// A statement failed that served several callers.
+    #[error(transparent)]
+    Shared(Arc<StoreError>),
 }
 
 fn described(error: &tokio_postgres::Error) -> String {
@@ -94,23 +100,37 @@ impl StoreError {
     /// Whether the same statement may succeed when it is tried again at once: a deadlock or a serialization failure.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Statement(error)
+        matches!(self.cause(), Self::Statement(error)
             if error.code().is_some_and(|code| [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)))
+    }
+
+    /// Whether PostgreSQL itself said so, and has rolled the statement back.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.cause(), Self::Statement(error) if error.code().is_some())
+    }
+
+    /// What failed, for whomever it was.
+    fn cause(&self) -> &Self {
+        match self {
+            Self::Shared(cause) => cause.cause(),
+            itself => itself,
+        }
     }
 
     /// Whether the statement gave up waiting for a lock.
     #[must_use]
     pub fn is_lock_timeout(&self) -> bool {
-        matches!(self, Self::Statement(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
+        matches!(self.cause(), Self::Statement(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE))
     }
 
     /// Whether the database is away or too busy, so that the caller should come again later.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        match self {
+        match self.cause() {
             Self::Connection(_) | Self::Late(_) | Self::Contended { .. } => true,
             Self::Statement(error) => error.is_closed() || error.code().is_none_or(means_away),
-            Self::Settings(_) | Self::Impossible { .. } | Self::Migration(_) => false,
+            Self::Settings(_) | Self::Impossible { .. } | Self::Migration(_) | Self::Shared(_) => false,
         }
     }
 }
@@ -185,6 +205,8 @@ impl Store {
         let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(settings.pool_size)
+            // The one that was used last knows the tables and the plans best.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(settings.acquire_timeout))
             .create_timeout(Some(settings.connect_timeout))

@@ -216,7 +216,7 @@ impl Model {
     async fn commit(&mut self, decided: &[(usize, Transition)]) {
         let origin = Origin { actor: "model".into(), request_id: "model".into() };
         let transitions: Vec<Transition> = decided.iter().map(|(_, transition)| transition.clone()).collect();
-        let moved = self.store.commit(&transitions, &origin, None).await.unwrap();
+        let moved = self.store.commit(&transitions, &origin).await.unwrap();
         for ((place, transition), moved) in decided.iter().zip(moved) {
             if moved {
                 self.met.extend(transition.steps.iter().map(|step| step.event.type_name()));

@@ -1,0 +1,174 @@
+//! What many callers ask at once, answered together: while a batch is worked on, what comes meanwhile gathers for the next.
+//!
+//! What must stay true: nobody waits for others to come; what is asked is taken up by a batch that began after it was asked; and
+//! the work goes on when who asked has gone, unless it looks ([`Waiting::is_left`]).
+
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Something that was asked, and the way back to who did.
+#[derive(Debug)]
+pub(crate) struct Waiting<Ask, Answer> {
+    pub(crate) ask: Ask,
+    reply: oneshot::Sender<Answer>,
+}
+
+impl<Ask, Answer> Waiting<Ask, Answer> {
+    /// With the other end of its way back.
+    pub(crate) fn new(ask: Ask) -> (Self, oneshot::Receiver<Answer>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { ask, reply }, answer)
+    }
+
+    /// Answers who asked, and gives back what was asked.
+    pub(crate) fn answer(self, answer: Answer) -> Ask {
+        // Who has gone needs no answer.
+        let _: Result<(), Answer> = self.reply.send(answer);
+        self.ask
+    }
+
+    /// Whether who asked has gone.
+    pub(crate) fn is_left(&self) -> bool {
+        self.reply.is_closed()
+    }
+}
+
+/// The way to ask. The work ends when it is dropped, and what was asked is answered.
+#[derive(Debug)]
+pub(crate) struct Batches<Ask, Answer> {
+    asks: mpsc::UnboundedSender<Waiting<Ask, Answer>>,
+}
+
+impl<Ask: Send + 'static, Answer: Send + 'static> Batches<Ask, Answer> {
+    /// Has `work` done for batches of at most `most`, at most `at_once` of them at once. How many may wait is for the callers to
+    /// bound.
+    pub(crate) fn start<Done: Future<Output = ()> + Send + 'static>(
+        at_once: usize,
+        most: usize,
+        work: impl Fn(Vec<Waiting<Ask, Answer>>) -> Done + Send + 'static,
+    ) -> Self {
+        let (asks, mut waiting) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let turns = Arc::new(Semaphore::new(at_once));
+            let mut batch = Vec::new();
+            // The turn comes first: what arrives while all are busy gathers in the channel.
+            while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
+                if waiting.recv_many(&mut batch, most).await == 0 {
+                    return;
+                }
+                let done = work(std::mem::take(&mut batch));
+                tokio::spawn(async move {
+                    done.await;
+                    drop(turn);
+                });
+            }
+        });
+        Self { asks }
+    }
+
+    /// The answer; `None` where the work ended without one.
+    pub(crate) async fn ask(&self, ask: Ask) -> Option<Answer> {
+        let (waiting, answer) = Waiting::new(ask);
+        self.asks.send(waiting).ok()?;
+        answer.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::Mutex;
+
+    use super::*;
+
+    /// Batches that tell how large they are, and go on when they may.
+    fn told(at_once: usize, most: usize) -> (Arc<Batches<u32, usize>>, Arc<Semaphore>) {
+        let may_go_on = Arc::new(Semaphore::new(0));
+        let batches = Batches::start(at_once, most, {
+            let may_go_on = Arc::clone(&may_go_on);
+            move |batch: Vec<Waiting<u32, usize>>| {
+                let may_go_on = Arc::clone(&may_go_on);
+                async move {
+                    may_go_on.acquire().await.unwrap().forget();
+                    let size = batch.len();
+                    for waiting in batch {
+                        waiting.answer(size);
+                    }
+                }
+            }
+        });
+        (Arc::new(batches), may_go_on)
+    }
+
+    async fn asked(batches: &Arc<Batches<u32, usize>>, asks: u32) -> Vec<tokio::task::JoinHandle<Option<usize>>> {
+        let mut answers = Vec::new();
+        for ask in 0..asks {
+            let batches = Arc::clone(batches);
+            answers.push(tokio::spawn(async move { batches.ask(ask).await }));
+            tokio::task::yield_now().await;
+        }
+        answers
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_a_batch_is_worked_on_goes_in_the_next() {
+        let (batches, may_go_on) = told(1, 4);
+        let answers = asked(&batches, 6).await;
+        may_go_on.add_permits(6);
+        let mut sizes = Vec::new();
+        for answer in answers {
+            sizes.push(answer.await.unwrap().unwrap());
+        }
+        assert_eq!(sizes, [1, 4, 4, 4, 4, 1]);
+    }
+
+    #[tokio::test]
+    async fn no_more_batches_than_may_are_worked_on_at_once() {
+        let (batches, may_go_on) = told(2, 4);
+        let answers = asked(&batches, 4).await;
+        may_go_on.add_permits(4);
+        let mut sizes = Vec::new();
+        for answer in answers {
+            sizes.push(answer.await.unwrap().unwrap());
+        }
+        assert_eq!(sizes, [1, 1, 2, 2]);
+    }
+
+    #[tokio::test]
+    async fn who_asks_work_that_ended_without_an_answer_is_told() {
+        let seen = Arc::new(Mutex::new(0));
+        let batches = Batches::<u32, usize>::start(1, 4, {
+            let seen = Arc::clone(&seen);
+            move |batch| {
+                let seen = Arc::clone(&seen);
+                async move { *seen.lock().await += batch.len() }
+            }
+        });
+        assert_eq!(batches.ask(1).await, None);
+        assert_eq!(batches.ask(2).await, None);
+        assert_eq!(*seen.lock().await, 2);
+    }
+
+    #[tokio::test]
+    async fn the_work_can_tell_that_who_asked_has_gone() {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let may_look = Arc::new(Semaphore::new(0));
+        let batches = Batches::<u32, usize>::start(1, 4, {
+            let may_look = Arc::clone(&may_look);
+            move |batch| {
+                let (tell, may_look) = (tell.clone(), Arc::clone(&may_look));
+                async move {
+                    may_look.acquire().await.unwrap().forget();
+                    for waiting in batch {
+                        tell.send(waiting.is_left()).unwrap();
+                    }
+                }
+            }
+        });
+        assert!(tokio::time::timeout(Duration::ZERO, batches.ask(1)).await.is_err(), "nothing answers yet");
+        may_look.add_permits(1);
+        assert_eq!(told.recv().await, Some(true));
+    }
+}
