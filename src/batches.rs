@@ -1,11 +1,17 @@
 //! What many callers ask at once, answered together: while a batch is worked on, what comes meanwhile gathers for the next.
 //!
-//! What must stay true: nobody waits for others to come; what is asked is taken up by a batch that began after it was asked; and
-//! the work goes on when who asked has gone, unless it looks ([`Waiting::is_left`]).
+//! What must stay true: nobody waits for others to come, nor long for a batch that is stuck; what is asked is taken up by a batch
+//! that began after it was asked; and the work goes on when who asked has gone, unless it looks ([`Waiting::is_left`]).
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
+
+/// How long a batch keeps its turn. One that takes longer, as over a connection that has gone silent, goes on beside the next.
+const TURN: Duration = Duration::from_millis(500);
 
 /// Something that was asked, and the way back to who did.
 #[derive(Debug)]
@@ -41,8 +47,8 @@ pub(crate) struct Batches<Ask, Answer> {
 }
 
 impl<Ask: Send + 'static, Answer: Send + 'static> Batches<Ask, Answer> {
-    /// Has `work` done for batches of at most `most`, at most `at_once` of them at once. How many may wait is for the callers to
-    /// bound.
+    /// Has `work` done for batches of at most `most`, at most `at_once` of them at once but for those that take long. How many may
+    /// wait is for the callers to bound.
     pub(crate) fn start<Done: Future<Output = ()> + Send + 'static>(
         at_once: usize,
         most: usize,
@@ -59,8 +65,12 @@ impl<Ask: Send + 'static, Answer: Send + 'static> Batches<Ask, Answer> {
                 }
                 let done = work(std::mem::take(&mut batch));
                 tokio::spawn(async move {
-                    done.await;
+                    let mut done = pin!(done);
+                    let in_time = timeout(TURN, &mut done).await.is_ok();
                     drop(turn);
+                    if !in_time {
+                        done.await;
+                    }
                 });
             }
         });
@@ -77,8 +87,6 @@ impl<Ask: Send + 'static, Answer: Send + 'static> Batches<Ask, Answer> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::sync::Mutex;
 
     use super::*;
@@ -134,6 +142,37 @@ mod tests {
             sizes.push(answer.await.unwrap().unwrap());
         }
         assert_eq!(sizes, [1, 1, 2, 2]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_is_stuck_holds_nobody_up_for_long() {
+        let stuck = Arc::new(Semaphore::new(0));
+        let batches = Arc::new(Batches::<bool, ()>::start(1, 4, {
+            let stuck = Arc::clone(&stuck);
+            move |batch: Vec<Waiting<bool, ()>>| {
+                let stuck = Arc::clone(&stuck);
+                async move {
+                    if batch.iter().any(|waiting| waiting.ask) {
+                        stuck.acquire().await.unwrap().forget();
+                    }
+                    batch.into_iter().for_each(|waiting| drop(waiting.answer(())));
+                }
+            }
+        }));
+        let first = tokio::spawn({
+            let batches = Arc::clone(&batches);
+            async move { batches.ask(true).await }
+        });
+        tokio::task::yield_now().await;
+        let others = async {
+            for _ in 0..3 {
+                assert_eq!(batches.ask(false).await, Some(()));
+            }
+        };
+        timeout(TURN * 10, others).await.expect("the first is stuck");
+        assert!(!first.is_finished());
+        stuck.add_permits(1);
+        assert_eq!(first.await.unwrap(), Some(()), "it goes on to its end");
     }
 
     #[tokio::test]

@@ -133,13 +133,18 @@ impl Caller {
     }
 
     fn judge(&self, answer: &[u8]) -> Judged {
-        let message = answer.get(PREFIX_BYTES..).unwrap_or_default();
-        let valid = match self.ask {
-            Ask::One => message.starts_with(&VALID),
-            // Field 1, with the length of the first answer, then that answer.
-            Ask::Many => message.get(2..).is_some_and(|first| first.starts_with(&VALID)),
-        };
-        if valid || !self.valid_only { Judged::Good } else { Judged::Refused("not valid".to_owned()) }
+        let good = is_valid(self.ask, answer) || !self.valid_only;
+        if good { Judged::Good } else { Judged::Refused("not valid".to_owned()) }
+    }
+}
+
+/// Whether an answer, or the first of many, says that the lease is valid.
+pub(crate) fn is_valid(ask: Ask, answer: &[u8]) -> bool {
+    let message = answer.get(PREFIX_BYTES..).unwrap_or_default();
+    match ask {
+        Ask::One => message.starts_with(&VALID),
+        // Field 1, with the length of the first answer, then that answer.
+        Ask::Many => message.get(2..).is_some_and(|first| first.starts_with(&VALID)),
     }
 }
 

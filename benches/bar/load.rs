@@ -40,13 +40,13 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let latency = Histogram::new_with_bounds(1, LONGEST_MICROS, 3).context("no histogram of these bounds")?;
         let now = Instant::now();
         Ok(Self { good: 0, refused: BTreeMap::new(), latency, elapsed: Duration::ZERO, began: now, ended: now })
     }
 
-    fn count(&mut self, judged: anyhow::Result<Judged>, took: Duration) {
+    pub(crate) fn count(&mut self, judged: anyhow::Result<Judged>, took: Duration) {
         match judged {
             Ok(Judged::Good) => {
                 self.good += 1;
@@ -58,7 +58,7 @@ impl Outcome {
         self.ended = Instant::now();
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.good += other.good;
         for (why, count) in &other.refused {
             *self.refused.entry(why.clone()).or_default() += count;
@@ -68,7 +68,7 @@ impl Outcome {
         self.ended = self.ended.max(other.ended);
     }
 
-    fn finished(mut self) -> Self {
+    pub(crate) fn finished(mut self) -> Self {
         self.elapsed = self.ended.duration_since(self.began);
         self
     }

@@ -15,6 +15,7 @@ mod seed;
 mod stand;
 mod tokens;
 mod tools;
+mod wire;
 
 use std::fs;
 use std::path::PathBuf;

@@ -7,7 +7,6 @@
 mod measured;
 mod reads;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -144,7 +143,7 @@ impl Validation {
             Answerable::Now(answer) => answer,
             Answerable::Once(identifier) => {
                 let known = self.look_up(&[&identifier]).await?;
-                looked_up(&identifier, tenant, &known)?
+                known.first().ok_or(Unavailable::Database)?.answer(tenant)
             }
         };
         self.measured.record(&self.metrics, &answer, asked_at.elapsed());
@@ -164,13 +163,16 @@ impl Validation {
         let mut missing: Vec<&Identifier> = answerable.iter().filter_map(Answerable::missing).collect();
         missing.sort_unstable();
         missing.dedup();
-        let known = if missing.is_empty() { HashMap::new() } else { self.look_up(&missing).await? };
+        let known = self.look_up(&missing).await?;
         let answers = answerable
             .iter()
             .zip(questions)
             .map(|(answerable, question)| match answerable {
                 Answerable::Now(answer) => Ok(*answer),
-                Answerable::Once(identifier) => looked_up(identifier, question.tenant, &known),
+                Answerable::Once(identifier) => {
+                    let known = missing.binary_search(&identifier).ok().and_then(|place| known.get(place));
+                    Ok(known.ok_or(Unavailable::Database)?.answer(question.tenant))
+                }
             })
             .collect::<Result<Vec<Answer>, Unavailable>>()?;
         self.measured.record_many(&self.metrics, &answers, asked_at.elapsed());
@@ -201,24 +203,27 @@ impl Validation {
         Answerable::Now(Answer { verdict, layer: Layer::Process })
     }
 
-    /// What Redis and PostgreSQL know of some numbers, each once.
-    async fn look_up(&self, identifiers: &[&Identifier]) -> Result<HashMap<Identifier, Known>, Unavailable> {
-        let mut known = self.known_to_redis(identifiers).await;
-        let missing: Vec<&Identifier> =
-            identifiers.iter().copied().filter(|identifier| !known.contains_key(*identifier)).collect();
-        if !missing.is_empty() {
-            known.extend(self.known_to_postgres(&missing).await?);
+    /// What Redis and PostgreSQL know of some numbers, each once, in their order.
+    async fn look_up(&self, identifiers: &[&Identifier]) -> Result<Vec<Known>, Unavailable> {
+        if identifiers.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(known)
+        let found = self.known_to_redis(identifiers).await;
+        let missing: Vec<&Identifier> =
+            identifiers.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(missing, _)| *missing).collect();
+        let mut loaded = self.known_to_postgres(&missing).await?.into_iter();
+        found.into_iter().map(|found| found.or_else(|| loaded.next()).ok_or(Unavailable::Database)).collect()
     }
 
-    async fn known_to_redis(&self, identifiers: &[&Identifier]) -> HashMap<Identifier, Known> {
-        if self.trust().trusted().is_none() {
-            return HashMap::new();
+    /// For each what Redis knows that is to be believed.
+    async fn known_to_redis(&self, identifiers: &[&Identifier]) -> Vec<Option<Known>> {
+        let nothing = || identifiers.iter().map(|_| None).collect();
+        if self.trust().trusted().is_none() || !self.cache.snapshots().link().is_up() {
+            return nothing();
         }
         let found = self.cache.snapshots().get_many(identifiers).await;
         // Asked again: time has passed, and trust may have.
-        let Some(trusted) = self.trust().trusted() else { return HashMap::new() };
+        let Some(trusted) = self.trust().trusted() else { return nothing() };
         let believed = |(identifier, kept): (&&Identifier, Option<Kept>)| {
             let kept = kept.filter(|kept| self.trust().believes(identifier, kept, &trusted))?;
             let known = Known {
@@ -228,39 +233,38 @@ impl Validation {
                 layer: Layer::Redis,
             };
             self.trust().remember(identifier, kept);
-            Some(((*identifier).clone(), known))
+            Some(known)
         };
-        identifiers.iter().zip(found).filter_map(believed).collect()
+        identifiers.iter().zip(found).map(believed).collect()
     }
 
-    async fn known_to_postgres(&self, identifiers: &[&Identifier]) -> Result<HashMap<Identifier, Known>, Unavailable> {
+    async fn known_to_postgres(&self, identifiers: &[&Identifier]) -> Result<Vec<Known>, Unavailable> {
+        if identifiers.is_empty() {
+            return Ok(Vec::new());
+        }
         let loaded = self.reads.load(identifiers).await.inspect_err(|unavailable| {
             if *unavailable == Unavailable::Overloaded {
                 self.metrics.validations_shed.inc();
             }
         })?;
-        let known = |(identifier, loaded): (Identifier, LoadedSnapshot)| {
-            let known = Known {
-                snapshot: loaded.snapshot,
-                holder_suspended: loaded.holder_suspended,
-                now: loaded.now,
-                layer: Layer::Postgres,
-            };
-            (identifier, known)
+        let known = |loaded: LoadedSnapshot| Known {
+            snapshot: loaded.snapshot,
+            holder_suspended: loaded.holder_suspended,
+            now: loaded.now,
+            layer: Layer::Postgres,
         };
         Ok(loaded.into_iter().map(known).collect())
     }
 }
 
-/// The answer to a question whose number was looked up.
-fn looked_up(identifier: &Identifier, tenant: &str, known: &HashMap<Identifier, Known>) -> Result<Answer, Unavailable> {
-    // Whatever is looked up is found, or found to be absent.
-    let known = known.get(identifier).ok_or(Unavailable::Database)?;
-    let verdict = match &known.snapshot {
-        Some(snapshot) => lease::validate(snapshot, tenant, known.holder_suspended, known.now),
-        None => Verdict::Refused(Refusal::NotRegistered),
-    };
-    Ok(Answer { verdict, layer: known.layer })
+impl Known {
+    fn answer(&self, tenant: &str) -> Answer {
+        let verdict = match &self.snapshot {
+            Some(snapshot) => lease::validate(snapshot, tenant, self.holder_suspended, self.now),
+            None => Verdict::Refused(Refusal::NotRegistered),
+        };
+        Answer { verdict, layer: self.layer }
+    }
 }
 
 impl Answerable {

@@ -53,7 +53,7 @@ impl<'a> AskRow<'a> {
 }
 
 /// Queries under way at once; what is asked meanwhile shares the next.
-const QUERIES_AT_ONCE: usize = 1;
+const QUERIES_AT_ONCE: usize = 2;
 
 /// The most that one query answers.
 const ASKS_AT_ONCE: usize = 128;

@@ -1,5 +1,7 @@
 //! Rows become domain values here, and a row that cannot be is named when one is met.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use numbering_domain::number::{Bar, EndedBy, Quarantine, Reservation};
 use numbering_domain::{
@@ -17,7 +19,7 @@ use super::StoreError;
 /// One row under reading, so that what is wrong with it can be said by its subject.
 pub(crate) struct Reading<'a> {
     row: &'a Row,
-    subject: String,
+    subject: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -27,7 +29,7 @@ struct BarColumn {
 }
 
 impl<'a> Reading<'a> {
-    pub(crate) fn new(row: &'a Row, subject: impl Into<String>) -> Self {
+    pub(crate) fn new(row: &'a Row, subject: impl Into<Cow<'a, str>>) -> Self {
         Self { row, subject: subject.into() }
     }
 
@@ -40,7 +42,7 @@ impl<'a> Reading<'a> {
     }
 
     pub(crate) fn impossible(&self, what: &'static str) -> StoreError {
-        StoreError::Impossible { subject: self.subject.clone(), what }
+        StoreError::Impossible { subject: self.subject.clone().into_owned(), what }
     }
 
     pub(crate) fn tenant(&self, column: &'static str) -> Result<TenantId, StoreError> {

@@ -3,13 +3,14 @@
 //! What must stay true: the primary is asked, and no longer waited for than until the deadline. A connection whose answer did
 //! not come in time is thrown away, so that nobody queues behind it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use numbering_domain::lease::{Facts, Snapshot};
 use numbering_domain::number::EndedBy;
 use numbering_domain::{Identifier, LeaseId, StateName};
+
+use tokio_postgres::types::Json;
 
 use super::rows::Reading;
 use super::{Store, StoreError};
@@ -28,7 +29,7 @@ pub struct LoadedSnapshot {
 }
 
 impl Store {
-    /// These numbers, by identifier. One round trip for all.
+    /// These numbers, in their order. One round trip for all.
     ///
     /// # Errors
     /// When the database did not answer within `deadline`, or could not.
@@ -36,25 +37,19 @@ impl Store {
         &self,
         identifiers: &[&Identifier],
         deadline: Duration,
-    ) -> Result<HashMap<Identifier, LoadedSnapshot>, StoreError> {
+    ) -> Result<Vec<LoadedSnapshot>, StoreError> {
         let keys: Vec<&str> = identifiers.iter().map(|identifier| identifier.key()).collect();
         let asked_at = self.clock().expected().now;
-        let rows = self.query_within(include_str!("load_snapshots.sql"), &[&keys], deadline).await?;
-        let by_key: HashMap<&str, &Identifier> =
-            identifiers.iter().map(|identifier| (identifier.key(), *identifier)).collect();
-        let mut loaded = HashMap::with_capacity(rows.len());
-        let Some(last) = rows.last() else { return Ok(loaded) };
+        let rows = self.query_within(include_str!("load_snapshots.sql"), &[&Json(keys)], deadline).await?;
+        let Some(last) = rows.last() else { return Ok(Vec::new()) };
         let (as_of, said): (Timestamp, Timestamp) = (last.try_get("as_of")?, last.try_get("now")?);
         let now = self.clock().vouched(said);
         // Where the clock is corrected, that is by the moment that the answer came; the facts may be as old as the question.
         let as_of = if now == said { as_of } else { asked_at };
-        for row in &rows {
-            let key: &str = row.try_get("identifier")?;
-            if let Some(identifier) = by_key.get(key) {
-                loaded.insert((*identifier).clone(), loaded_snapshot(&Reading::new(row, key), as_of, now)?);
-            }
-        }
-        Ok(loaded)
+        rows.iter()
+            .zip(identifiers)
+            .map(|(row, identifier)| loaded_snapshot(&Reading::new(row, identifier.key()), as_of, now))
+            .collect()
     }
 }
 

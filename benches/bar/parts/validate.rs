@@ -13,6 +13,7 @@ use crate::process::{cpu_seconds, until_calm};
 use crate::seed;
 use crate::stand::Stand;
 use crate::tools::H2load;
+use crate::wire::Wire;
 
 /// Calls under way: 128 over 8 connections.
 const CONNECTIONS: usize = 8;
@@ -60,19 +61,12 @@ impl Server {
 
     /// One round of this program's own client, over [`IDENTIFIERS`].
     async fn round_of_many(&mut self, token: &str, span: Duration) -> anyhow::Result<()> {
-        let caller = Caller::connect(self.address, CONNECTIONS, token, Ask::One).await?;
-        let questions: Vec<_> = (0..IDENTIFIERS).map(|number| one(seed::leased(number))).collect();
-        let questions = Arc::new(questions);
-        let ask = move |number: u64| {
-            let (caller, questions) = (caller.clone(), Arc::clone(&questions));
-            async move {
-                let index = usize::try_from(seed::scattered(number, IDENTIFIERS))?;
-                caller.call(number, questions[index].clone()).await
-            }
-        };
-        closed(CONNECTIONS * STREAMS, span / 2, ask.clone()).await?.all_good("warming up")?;
+        let wire = Wire { server: self.address, connections: CONNECTIONS, token };
+        let questions = Arc::new((0..IDENTIFIERS).map(|number| one(seed::leased(number))).collect());
+        let under_way = CONNECTIONS * STREAMS;
+        wire.closed(under_way, span / 2, &questions).await?.all_good("warming up")?;
         let before = cpu_seconds(self.pid)?;
-        let outcome = closed(CONNECTIONS * STREAMS, span, ask).await?.all_good("many identifiers")?;
+        let outcome = wire.closed(under_way, span, &questions).await?.all_good("many identifiers")?;
         self.rates.push(outcome.rate());
         self.cpu.push((cpu_seconds(self.pid)? - before) / as_f64(outcome.good));
         Ok(())

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::caller::{Ask, Caller, one};
+use crate::caller::one;
 use crate::figures::{Figure, Quantity, median};
-use crate::load::closed;
 use crate::seed;
 use crate::stand::Stand;
 use crate::tools::Pgbench;
+use crate::wire::Wire;
 
 /// Calls, or statements, under way.
 const UNDER_WAY: usize = 128;
@@ -22,17 +22,10 @@ pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
     let site = stand.leased().await?;
     let replica = stand.replica(&site, &NO_MEMORY).await?;
     stand.stack.redis.stop().await;
-    let caller = Caller::connect(replica.grpc, CONNECTIONS, &stand.issuer.validator()?, Ask::One).await?;
+    let token = stand.issuer.validator()?;
+    let wire = Wire { server: replica.grpc, connections: CONNECTIONS, token: &token };
     let leases = stand.sizes.leases;
     let questions: Arc<Vec<Bytes>> = Arc::new((0..leases).map(|number| one(seed::leased(number))).collect());
-    let ask = move |number: u64| {
-        let (caller, questions) = (caller.clone(), Arc::clone(&questions));
-        async move {
-            let index = usize::try_from(seed::scattered(number, leases))?;
-            let question = questions.get(index).cloned().unwrap_or_default();
-            caller.call(number, question).await
-        }
-    };
     let select = Pgbench {
         url: site.superuser_url(),
         script: include_str!("validate_miss.sql"),
@@ -42,11 +35,11 @@ pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
         seconds: stand.sizes.span.as_secs() + 2,
     };
 
-    closed(UNDER_WAY, stand.sizes.span / 2, ask.clone()).await?.all_good("warming up")?;
+    wire.closed(UNDER_WAY, stand.sizes.span / 2, &questions).await?.all_good("warming up")?;
     let (mut service, mut p95, mut selects) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..stand.sizes.rounds {
         selects.push(select.rate(&stand.directory).await?);
-        let outcome = closed(UNDER_WAY, stand.sizes.span, ask.clone()).await?.all_good("misses")?;
+        let outcome = wire.closed(UNDER_WAY, stand.sizes.span, &questions).await?.all_good("misses")?;
         service.push(outcome.rate());
         p95.push(outcome.quantile(0.95));
     }

@@ -1,26 +1,26 @@
 //! Look-ups in PostgreSQL for what no cache has: many at once in one query, and never more than PostgreSQL can take.
 //!
 //! What must stay true: a look-up rests on a query that was sent after it was asked for, so that it never gets an answer from
-//! before its question; at most [`QUERIES_AT_ONCE`] run, and what comes meanwhile shares the next; beyond
+//! before its question; [`QUERIES_AT_ONCE`] run, more only while they are slow, and what comes meanwhile shares the next; beyond
 //! [`WAITING_MOST`] identifiers, or as many look-ups as may wait, more are turned away at once, so that who waits for
 //! PostgreSQL leaves room for who need not; a look-up that nobody waits for any more is not made.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use numbering_domain::Identifier;
 use numbering_domain::lease::Snapshot;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Unavailable;
+use crate::batches::{Batches, Waiting};
 use crate::cache::{Cache, Inventory, Kept};
 use crate::store::Store;
 use crate::store::snapshot::LoadedSnapshot;
 
-/// Queries under way at once, a few of the pool's connections: the others are for the changes.
-const QUERIES_AT_ONCE: usize = 4;
+/// Queries under way at once, a few of the pool's connections: the others are for the changes. The fewer, the more look-ups share one.
+const QUERIES_AT_ONCE: usize = 2;
 
 /// The most look-ups, each of one call's identifiers, that one query answers.
 const LOOK_UPS_IN_A_QUERY: usize = 256;
@@ -31,18 +31,18 @@ const WAITING_MOST: usize = 16_384;
 /// How long a query may take.
 const QUERY_LIMIT: Duration = Duration::from_secs(1);
 
-type Loaded = HashMap<Identifier, LoadedSnapshot>;
-
 struct LookUp {
     identifiers: Vec<Identifier>,
-    reply: oneshot::Sender<Result<Loaded, Unavailable>>,
-    /// Go with the look-up, not with who asked, who may have gone: they bound the channel.
+    /// Go with the look-up, not with who asked, who may have gone: they bound how many wait.
     _room: [OwnedSemaphorePermit; 2],
 }
 
+/// What was found, in the order of the look-up's identifiers.
+type Found = Result<Vec<LoadedSnapshot>, Unavailable>;
+
 /// The way to PostgreSQL.
 pub(super) struct Reads {
-    look_ups: mpsc::UnboundedSender<LookUp>,
+    look_ups: Batches<LookUp, Found>,
     /// For look-ups.
     turns: Arc<Semaphore>,
     /// For their identifiers.
@@ -53,20 +53,22 @@ impl Reads {
     /// Starts to look up, and to keep in `cache` what was found. It ends when this is dropped.
     /// At most `most` look-ups wait or are made.
     pub(super) fn start(store: Store, cache: Cache, most: usize) -> Self {
-        let (look_ups, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(look_up(Arc::new(Source { store, cache }), waiting));
-        Self { look_ups, turns: Arc::new(Semaphore::new(most)), room: Arc::new(Semaphore::new(WAITING_MOST)) }
+        let source = Arc::new(Source { store, cache });
+        let look_up = move |some| Arc::clone(&source).answer(some);
+        Self::with(Batches::start(QUERIES_AT_ONCE, LOOK_UPS_IN_A_QUERY, look_up), most, WAITING_MOST)
     }
 
-    /// What PostgreSQL says of these numbers.
-    pub(super) async fn load(&self, identifiers: &[&Identifier]) -> Result<Loaded, Unavailable> {
+    fn with(look_ups: Batches<LookUp, Found>, turns: usize, room: usize) -> Self {
+        Self { look_ups, turns: Arc::new(Semaphore::new(turns)), room: Arc::new(Semaphore::new(room)) }
+    }
+
+    /// What PostgreSQL says of these numbers, in their order.
+    pub(super) async fn load(&self, identifiers: &[&Identifier]) -> Found {
         let weight = u32::try_from(identifiers.len()).map_err(|_| Unavailable::Overloaded)?;
         let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| Unavailable::Overloaded)?;
         let room = Arc::clone(&self.room).try_acquire_many_owned(weight).map_err(|_| Unavailable::Overloaded)?;
-        let (reply, answer) = oneshot::channel();
         let identifiers = identifiers.iter().map(|identifier| (*identifier).clone()).collect();
-        self.look_ups.send(LookUp { identifiers, reply, _room: [turn, room] }).map_err(|_| Unavailable::Database)?;
-        answer.await.map_err(|_| Unavailable::Database)?
+        self.look_ups.ask(LookUp { identifiers, _room: [turn, room] }).await.ok_or(Unavailable::Database)?
     }
 }
 
@@ -75,60 +77,45 @@ struct Source {
     cache: Cache,
 }
 
-async fn look_up(source: Arc<Source>, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
-    let queries = Arc::new(Semaphore::new(QUERIES_AT_ONCE));
-    let mut some = Vec::new();
-    // The turn comes first: what arrives while all queries are busy gathers in the channel and goes in one.
-    while let Ok(turn) = Arc::clone(&queries).acquire_owned().await {
-        if waiting.recv_many(&mut some, LOOK_UPS_IN_A_QUERY).await == 0 {
+impl Source {
+    async fn answer(self: Arc<Self>, mut some: Vec<Waiting<LookUp, Found>>) {
+        some.retain(|look_up| !look_up.is_left());
+        let mut asked: Vec<&Identifier> = some.iter().flat_map(|look_up| &look_up.ask.identifiers).collect();
+        asked.sort_unstable();
+        asked.dedup();
+        if asked.is_empty() {
             return;
         }
-        let (source, some) = (Arc::clone(&source), std::mem::take(&mut some));
-        tokio::spawn(async move {
-            let loaded = source.answer(some).await;
-            drop(turn);
-            source.keep(&loaded).await;
-        });
-    }
-}
-
-impl Source {
-    async fn answer(&self, mut some: Vec<LookUp>) -> Loaded {
-        some.retain(|look_up| !look_up.reply.is_closed());
-        let mut identifiers: Vec<&Identifier> = some.iter().flat_map(|look_up| &look_up.identifiers).collect();
-        identifiers.sort_unstable();
-        identifiers.dedup();
-        if identifiers.is_empty() {
-            return Loaded::new();
-        }
         let inventory = self.cache.trust().inventory();
-        match self.store.load_snapshots(&identifiers, QUERY_LIMIT).await {
-            Ok(loaded) => {
-                // Before it is told, so that who comes next finds it.
-                self.remember(&loaded, inventory);
-                for LookUp { identifiers, reply, _room } in some {
-                    let found = identifiers.into_iter().filter_map(|identifier| {
-                        let snapshot = loaded.get(&identifier)?.clone();
-                        Some((identifier, snapshot))
-                    });
-                    // Who has gone needs no answer.
-                    let _: Result<(), _> = reply.send(Ok(found.collect()));
-                }
-                loaded
-            }
+        let loaded = match self.store.load_snapshots(&asked, QUERY_LIMIT).await {
+            Ok(loaded) => loaded,
             Err(error) => {
                 tracing::warn!(%error, look_ups = some.len(), "leases could not be looked up");
                 for look_up in some {
-                    let _: Result<(), _> = look_up.reply.send(Err(Unavailable::Database));
+                    look_up.answer(Err(Unavailable::Database));
                 }
-                Loaded::new()
+                return;
             }
+        };
+        // Before it is told, so that who comes next finds it.
+        self.remember(&asked, &loaded, inventory);
+        let of = |identifier| asked.binary_search(&identifier).ok().and_then(|place| loaded.get(place)).cloned();
+        let found: Vec<Vec<LoadedSnapshot>> =
+            some.iter().map(|look_up| look_up.ask.identifiers.iter().filter_map(of).collect()).collect();
+        let keep = self.cache.snapshots().link().is_up();
+        let asked: Vec<Identifier> = if keep { asked.into_iter().cloned().collect() } else { Vec::new() };
+        for (look_up, found) in some.into_iter().zip(found) {
+            look_up.answer(Ok(found));
+        }
+        if keep {
+            // Whoever is next need not wait for it.
+            tokio::spawn(async move { self.keep(&asked, &loaded).await });
         }
     }
 
-    fn remember(&self, loaded: &Loaded, inventory: Inventory) {
+    fn remember(&self, asked: &[&Identifier], loaded: &[LoadedSnapshot], inventory: Inventory) {
         let trust = self.cache.trust();
-        for (identifier, loaded) in loaded {
+        for (identifier, loaded) in asked.iter().zip(loaded) {
             match &loaded.snapshot {
                 Some(snapshot) => {
                     trust.remember(identifier, Kept { snapshot: snapshot.clone(), as_of: loaded.as_of });
@@ -138,9 +125,10 @@ impl Source {
         }
     }
 
-    async fn keep(&self, loaded: &Loaded) {
-        let puts: Vec<(&Identifier, &Snapshot, Timestamp)> = loaded
+    async fn keep(&self, asked: &[Identifier], loaded: &[LoadedSnapshot]) {
+        let puts: Vec<(&Identifier, &Snapshot, Timestamp)> = asked
             .iter()
+            .zip(loaded)
             .filter_map(|(identifier, loaded)| Some((identifier, loaded.snapshot.as_ref()?, loaded.as_of)))
             .collect();
         if let Err(error) = self.cache.snapshots().put_many(&puts).await {
@@ -163,18 +151,30 @@ mod tests {
     }
 
     async fn takes_room_until_its_turn(turns: usize, room: usize) {
-        let (look_ups, mut waiting) = mpsc::unbounded_channel();
-        let (turns, room) = (Arc::new(Semaphore::new(turns)), Arc::new(Semaphore::new(room)));
-        let before = turns.available_permits() + room.available_permits();
-        let reads = Reads { look_ups, turns, room };
+        let (may_begin, gone) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let look_ups = Batches::start(1, LOOK_UPS_IN_A_QUERY, {
+            let (may_begin, gone) = (Arc::clone(&may_begin), Arc::clone(&gone));
+            move |some: Vec<Waiting<LookUp, Found>>| {
+                let (may_begin, gone) = (Arc::clone(&may_begin), Arc::clone(&gone));
+                async move {
+                    may_begin.acquire().await.unwrap().forget();
+                    let left = some.iter().filter(|look_up| look_up.is_left()).count();
+                    drop(some);
+                    gone.add_permits(left);
+                }
+            }
+        });
+        let reads = Reads::with(look_ups, turns, room);
+        let left = || reads.turns.available_permits() + reads.room.available_permits();
         let identifier = Identifier::from_canonical(IdentifierClass::ShortCode, "4455");
         for _ in 0..2 {
             let given_up = tokio::time::timeout(Duration::ZERO, reads.load(&[&identifier])).await;
             assert!(given_up.is_err(), "nothing answers");
         }
         assert!(matches!(reads.load(&[&identifier]).await, Err(Unavailable::Overloaded)));
-        assert!(waiting.try_recv().unwrap().reply.is_closed());
-        let left = reads.turns.available_permits() + reads.room.available_permits();
-        assert_eq!(left, before - 2, "of the two the first has had its turn");
+        assert_eq!(left(), turns + room - 4);
+        may_begin.add_permits(2);
+        gone.acquire_many(2).await.unwrap().forget();
+        assert_eq!(left(), turns + room, "both have had their turn");
     }
 }
