@@ -155,7 +155,9 @@ mod tests {
                     if batch.iter().any(|waiting| waiting.ask) {
                         stuck.acquire().await.unwrap().forget();
                     }
-                    batch.into_iter().for_each(|waiting| drop(waiting.answer(())));
+                    for waiting in batch {
+                        waiting.answer(());
+                    }
                 }
             }
         }));
@@ -173,6 +175,18 @@ mod tests {
         assert!(!first.is_finished());
         stuck.add_permits(1);
         assert_eq!(first.await.unwrap(), Some(()), "it goes on to its end");
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_panics_takes_nobody_else_with_it() {
+        let batches = Batches::<bool, ()>::start(1, 4, |batch: Vec<Waiting<bool, ()>>| async move {
+            for waiting in batch {
+                assert!(!waiting.ask, "as it is told to");
+                waiting.answer(());
+            }
+        });
+        assert_eq!(batches.ask(true).await, None);
+        assert_eq!(batches.ask(false).await, Some(()));
     }
 
     #[tokio::test]
@@ -206,7 +220,7 @@ mod tests {
                 }
             }
         });
-        assert!(tokio::time::timeout(Duration::ZERO, batches.ask(1)).await.is_err(), "nothing answers yet");
+        assert!(timeout(Duration::ZERO, batches.ask(1)).await.is_err(), "nothing answers yet");
         may_look.add_permits(1);
         assert_eq!(told.recv().await, Some(true));
     }

@@ -1,10 +1,11 @@
 //! Calls under way at all times by a client that costs next to nothing: HTTP/2 written frame by frame (RFC 9113), for one method.
 //!
-//! h2load is such a client too, but it asks the same question always. The crate `h2` sends the token in full with each call, which
-//! neither nghttp2 nor gRPC's own clients do, and takes a quarter of a machine of two cores.
+//! h2load is such a client too, but it asks the same question always; the crate `h2` takes a quarter of a machine of two cores.
+//! What goes over the wire is what h2load sends: the token with each call, compressed, as nghttp2 has nobody remember it.
 //!
-//! What must stay true: an answer counts as good only when its message says so. Windows need no care: what is under way is far
-//! less than any.
+//! What must stay true: an answer counts as good only when its message, which comes in one frame, says so, and its stream ends well.
+//! No window needs care: a stream's answer is far less than one, and a connection's is opened as wide as it goes, which is enough for
+//! two gigabytes of answers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,9 +38,12 @@ const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 /// From the first window of a connection to the largest.
 const WINDOW_MORE: u32 = (1 << 31) - 1 - 65_535;
-/// The head of a call once the connection knows its parts: `:method`, `:scheme` of the static table, the others of the dynamic one,
-/// the latest first (RFC 7541).
-const HEAD_AGAIN: [u8; 7] = [0x83, 0x86, 0xc2, 0xc1, 0xc0, 0xbf, 0xbe];
+/// What the head of a call begins with: `:method` and `:scheme`, of the static table (RFC 7541).
+const HEAD: [u8; 2] = [0x83, 0x86];
+/// What of it the connection remembers from its first call on, the first of it first: places in the dynamic table.
+const REMEMBERED: [u8; 4] = [0xc1, 0xc0, 0xbf, 0xbe];
+/// `authorization`, whose value is never remembered.
+const AUTHORIZATION: [u8; 2] = [0x1f, 0x08];
 
 /// Whom to ask, and how.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +88,8 @@ struct Call {
 
 struct Connection {
     stream: TcpStream,
-    head: Bytes,
+    /// Of the next call, and of all after it.
+    heads: [Bytes; 2],
     questions: Arc<Vec<Bytes>>,
     next: Arc<AtomicU64>,
     next_stream: u32,
@@ -100,9 +105,9 @@ impl Connection {
         let mut out = BytesMut::from(PREFACE);
         frame(&mut out, SETTINGS, 0, 0, &[]);
         frame(&mut out, WINDOW_UPDATE, 0, 0, &WINDOW_MORE.to_be_bytes());
-        let head = first_head(&wire.server.to_string(), wire.token).freeze();
+        let heads = heads(&wire.server.to_string(), wire.token)?;
         let (under_way, outcome) = (Vec::new(), Outcome::new()?);
-        Ok(Self { stream, head, questions, next, next_stream: 1, under_way, out, outcome })
+        Ok(Self { stream, heads, questions, next, next_stream: 1, under_way, out, outcome })
     }
 
     /// Keeps `calls` going until then, and waits for the last.
@@ -129,9 +134,9 @@ impl Connection {
         let asked = seed::scattered(number, u64::try_from(self.questions.len())?);
         let question = self.questions.get(usize::try_from(asked)?).context("a question beyond the last")?;
         let stream = self.next_stream;
-        frame(&mut self.out, HEADERS, END_HEADERS, stream, &self.head);
+        frame(&mut self.out, HEADERS, END_HEADERS, stream, &self.heads[0]);
         frame(&mut self.out, DATA, END_STREAM, stream, question);
-        self.head = Bytes::from_static(&HEAD_AGAIN);
+        self.heads[0] = self.heads[1].clone();
         self.next_stream += 2;
         self.under_way.push(Call { stream, began: Instant::now(), is_good: false });
         Ok(())
@@ -144,11 +149,17 @@ impl Connection {
             PING if flags & ACK == 0 => frame(&mut self.out, PING, ACK, 0, payload),
             GOAWAY => anyhow::bail!("the server wants a connection closed"),
             DATA | HEADERS | RST_STREAM => {
-                let place = self.under_way.iter().position(|call| call.stream == stream).context("nobody's frame")?;
+                // A stream that has ended may be reset after that.
+                let place = self.under_way.iter().position(|call| call.stream == stream);
+                let Some(place) = place else { return Ok(false) };
                 self.under_way[place].is_good |= kind == DATA && is_valid(Ask::One, payload);
                 if kind == RST_STREAM || flags & END_STREAM != 0 {
                     let call = self.under_way.swap_remove(place);
-                    let judged = if call.is_good { Judged::Good } else { Judged::Refused("not valid".to_owned()) };
+                    let judged = match (kind, call.is_good) {
+                        (RST_STREAM, _) => Judged::Refused("reset".to_owned()),
+                        (_, true) => Judged::Good,
+                        (_, false) => Judged::Refused("not valid".to_owned()),
+                    };
                     self.outcome.count(Ok(judged), call.began.elapsed());
                     return Ok(true);
                 }
@@ -180,26 +191,34 @@ fn take_frame(read: &mut BytesMut) -> Option<(u8, u8, u32, BytesMut)> {
     Some((kind, flags, stream, read.split_to(length)))
 }
 
-/// The head of a connection's first call, whose parts are to be remembered in this order (RFC 7541, section 6.2.1).
-fn first_head(authority: &str, token: &str) -> BytesMut {
-    let mut head = BytesMut::from(&HEAD_AGAIN[..2]);
+/// The head of a connection's first call, most parts of which are to be remembered in this order (RFC 7541, section 6.2.1), and that of
+/// the others.
+fn heads(authority: &str, token: &str) -> anyhow::Result<[Bytes; 2]> {
+    let mut first = BytesMut::from(&HEAD[..]);
     for (name, value) in [
         (Name::Static(4), Ask::One.path()),
         (Name::Static(1), authority),
         (Name::Static(31), "application/grpc"),
         (Name::New("te"), "trailers"),
-        (Name::Static(23), &format!("Bearer {token}")),
     ] {
         match name {
-            Name::Static(index) => head.put_u8(0x40 | index),
+            Name::Static(index) => first.put_u8(0x40 | index),
             Name::New(name) => {
-                head.put_u8(0x40);
-                text(&mut head, name);
+                first.put_u8(0x40);
+                text(&mut first, 0, name.as_bytes());
             }
         }
-        text(&mut head, value);
+        text(&mut first, 0, value.as_bytes());
     }
-    head
+    let mut compressed = Vec::new();
+    httlib_huffman::encode(format!("Bearer {token}").as_bytes(), &mut compressed).context("no HPACK code")?;
+    let mut again = BytesMut::from(&HEAD[..]);
+    again.put_slice(&REMEMBERED);
+    for head in [&mut first, &mut again] {
+        head.put_slice(&AUTHORIZATION);
+        text(head, 0x80, &compressed);
+    }
+    Ok([first.freeze(), again.freeze()])
 }
 
 /// A header's name: its place in the static table, or itself.
@@ -208,20 +227,20 @@ enum Name {
     New(&'static str),
 }
 
-/// A text with its length, not compressed (RFC 7541, sections 5.1 and 5.2).
-fn text(head: &mut BytesMut, text: &str) {
-    const PREFIX_MOST: usize = 0x7f;
+/// A text with its length (RFC 7541, sections 5.1 and 5.2); `code` has the bit that says whether it is compressed.
+fn text(head: &mut BytesMut, code: u8, text: &[u8]) {
+    const PREFIX_MOST: u8 = 0x7f;
     let mut left = text.len();
-    if left < PREFIX_MOST {
-        head.put_uint(left as u64, 1);
+    if let Some(short) = u8::try_from(left).ok().filter(|length| *length < PREFIX_MOST) {
+        head.put_u8(code | short);
     } else {
-        head.put_uint(PREFIX_MOST as u64, 1);
-        left -= PREFIX_MOST;
+        head.put_u8(code | PREFIX_MOST);
+        left -= usize::from(PREFIX_MOST);
         while left >= 0x80 {
             head.put_uint((left % 0x80 + 0x80) as u64, 1);
             left /= 0x80;
         }
         head.put_uint(left as u64, 1);
     }
-    head.put_slice(text.as_bytes());
+    head.put_slice(text);
 }

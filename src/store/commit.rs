@@ -73,10 +73,26 @@ impl Locks {
 pub(super) enum Outcome {
     /// It is committed.
     Moved,
-    /// The number, tenant or quota is no longer as it was decided on, or the claim or role is no longer ours.
+    /// The number has moved on since it was decided on.
+    Outdated,
+    /// The tenant or quota is no longer as it was decided on, its time is over, or the claim or role is no longer ours.
     Overtaken,
-    /// A number or tenant that it needs was not to be locked: others have it ([`Locks::PassedBy`]).
-    Hindered,
+    /// The number is not to be locked: another has it ([`Locks::PassedBy`]).
+    NumberLocked,
+    /// So is a tenant that it counts for.
+    TenantLocked,
+}
+
+impl Outcome {
+    fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "MOVED" => Self::Moved,
+            "OUTDATED" => Self::Outdated,
+            "NUMBER_LOCKED" => Self::NumberLocked,
+            "TENANT_LOCKED" => Self::TenantLocked,
+            _ => return None,
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -416,10 +432,14 @@ fn changes<'a>(transitions: &'a [Transition], origin: &'a Origin, answered: Opti
 
 /// What the statement says of each of the changes, in order.
 fn outcomes(changes: &[Change<'_>], rows: &[Row]) -> Result<Vec<Outcome>, StoreError> {
-    let told = rows
-        .iter()
-        .map(|row| Ok((row.try_get(0)?, if row.try_get(1)? { Outcome::Moved } else { Outcome::Hindered })))
-        .collect::<Result<HashMap<&str, Outcome>, StoreError>>()?;
+    let told = |row: &'_ Row| -> Result<(String, Outcome), StoreError> {
+        let identifier: String = row.try_get(0)?;
+        match Outcome::parse(row.try_get(1)?) {
+            Some(outcome) => Ok((identifier, outcome)),
+            None => Err(StoreError::Impossible { subject: identifier, what: "the outcome of its commit" }),
+        }
+    };
+    let told = rows.iter().map(told).collect::<Result<HashMap<String, Outcome>, StoreError>>()?;
     let of = |change: &Change<'_>| told.get(change.transition.before.identifier.key()).copied();
     Ok(changes.iter().map(|change| of(change).unwrap_or(Outcome::Overtaken)).collect())
 }

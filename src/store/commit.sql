@@ -3,8 +3,9 @@
 -- $1 the transitions, each with who asked for it and, where it has one, the owner of the idempotency claim that it runs under;
 -- $2 those claims, each with the answer to keep under it; $3 to $5 role, holder and term that this is done on the strength of, or
 -- NULLs; $6 and $7 the moment that is expected, and by how many seconds PostgreSQL's clock may be off it.
--- Gives the identifiers that moved and, as false, those that did not because a number or tenant was not to be locked: with SKIP LOCKED
--- in the two places that say so, because others have it locked.
+-- Gives what became of each: MOVED; OUTDATED, where the number has moved on since; NUMBER_LOCKED or TENANT_LOCKED, where it is not to
+-- be had: with SKIP LOCKED in the two places that say so, because others have it locked. No row where it is too late, too much, or not
+-- to be done on the strength of that role or claim.
 --
 -- Lock order is an invariant: the role, the idempotency rows by key, numbers by identifier, tenants by id. A transition moves only
 -- if the number still has the version and the tenant still has the revision that it was decided on, if the moment at which time
@@ -42,10 +43,13 @@ admitted AS MATERIALIZED (
         AND (i.asked_under IS NULL OR i.asked_under IN (SELECT k.owner FROM idempotency_claims k))
 ),
 locked AS MATERIALIZED (
-    SELECT n.identifier, n.version FROM numbering.numbers n
-    WHERE n.identifier IN (SELECT a.identifier FROM admitted a)
-    ORDER BY n.identifier
-    FOR NO KEY UPDATE -- or passed by
+    -- One by one: a join with a table that was empty when it was planned would read all of what has come into it since.
+    SELECT n.identifier, n.version
+    FROM (SELECT a.identifier FROM admitted a ORDER BY a.identifier COLLATE "C") AS wanted_number
+    CROSS JOIN LATERAL (
+        SELECT w.identifier, w.version FROM numbering.numbers w WHERE w.identifier = wanted_number.identifier
+        FOR NO KEY UPDATE -- or passed by
+    ) AS n
 ),
 candidates AS MATERIALIZED (
     SELECT a.* FROM admitted a JOIN locked l ON l.identifier = a.identifier AND l.version = a.expected_version
@@ -67,10 +71,10 @@ locked_tenants AS MATERIALIZED (
     FOR NO KEY UPDATE -- or passed by
 ),
 hindered AS MATERIALIZED (
-    SELECT a.identifier FROM admitted a
+    SELECT a.identifier, 'NUMBER_LOCKED' AS outcome FROM admitted a
     WHERE a.identifier NOT IN (SELECT l.identifier FROM locked l)
     UNION
-    SELECT n.identifier FROM needed_tenants n
+    SELECT n.identifier, 'TENANT_LOCKED' FROM needed_tenants n
     WHERE n.tenant_id NOT IN (SELECT t.tenant_id FROM locked_tenants t)
 ),
 moment AS MATERIALIZED (
@@ -217,6 +221,9 @@ answered AS (
     WHERE k.scope = a.scope AND k.route = a.route AND k.key = a.key AND k.owner = a.owner
         AND a.owner IN (SELECT m.asked_under FROM moved m)
 )
-SELECT m.identifier, true AS moved FROM moved m
+SELECT m.identifier, 'MOVED' AS outcome FROM moved m
 UNION ALL
-SELECT h.identifier, false FROM hindered h
+SELECT a.identifier, 'OUTDATED' FROM admitted a
+JOIN locked l ON l.identifier = a.identifier AND l.version > a.expected_version
+UNION ALL
+SELECT h.identifier, h.outcome FROM hindered h

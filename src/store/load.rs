@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::{Json, ToSql};
 
-use super::rows::Reading;
+use super::rows::{Reading, one_for_each};
 use super::{Store, StoreError};
 use crate::batches::{Batches, Waiting};
 use crate::telemetry::StoreUse;
@@ -52,7 +52,7 @@ impl<'a> AskRow<'a> {
     }
 }
 
-/// Queries under way at once; what is asked meanwhile shares the next.
+/// Queries under way at once, more only while they are slow; what is asked meanwhile shares the next.
 const QUERIES_AT_ONCE: usize = 2;
 
 /// The most that one query answers.
@@ -89,7 +89,10 @@ impl Loads {
         let ask = Ask { identifier: identifier.clone(), tenant: tenant.cloned(), vanity };
         let loaded = match tokio::time::timeout(self.patience, self.batches.ask(ask)).await {
             Ok(Some(loaded)) => loaded,
-            Ok(None) | Err(_) => Err(StoreError::Late(self.patience)),
+            Ok(None) => {
+                Err(StoreError::Impossible { subject: identifier.key().into(), what: "left without an answer" })
+            }
+            Err(_) => Err(StoreError::Late(self.patience)),
         };
         StoreUse::record(started.elapsed());
         loaded
@@ -102,10 +105,16 @@ async fn together(store: Store, mut waiting: Vec<Waiting<Ask, Result<Loaded, Sto
         return;
     }
     let asks: Vec<&Ask> = waiting.iter().map(|waiting| &waiting.ask).collect();
-    let loaded = store.load_each(&asks).await;
-    match loaded {
+    match store.load_each(&asks).await {
         Ok(loaded) => {
             for (waiting, loaded) in waiting.into_iter().zip(loaded) {
+                waiting.answer(loaded);
+            }
+        }
+        // Whoever asked for what PostgreSQL refuses is the one to hear of it.
+        Err(error) if error.is_refusal() && waiting.len() > 1 => {
+            for waiting in waiting {
+                let loaded = store.load_ask(&waiting.ask).await;
                 waiting.answer(loaded);
             }
         }
@@ -127,9 +136,12 @@ impl Store {
         vanity: bool,
     ) -> Result<Loaded, StoreError> {
         let ask = Ask { identifier: identifier.clone(), tenant: tenant.cloned(), vanity };
-        let impossible =
-            || StoreError::Impossible { subject: identifier.key().into(), what: "load gives a row for each" };
-        self.load_each(&[&ask]).await?.pop().ok_or_else(impossible)?
+        self.load_ask(&ask).await
+    }
+
+    async fn load_ask(&self, ask: &Ask) -> Result<Loaded, StoreError> {
+        let nothing = || StoreError::Impossible { subject: ask.identifier.key().into(), what: "nothing was loaded" };
+        self.load_each(&[ask]).await?.pop().ok_or_else(nothing)?
     }
 
     /// Loads several at one moment, in order. A row that cannot be is the error of the one that asked about it.
@@ -138,6 +150,7 @@ impl Store {
         let expected = self.clock().expected();
         let parameters: [&(dyn ToSql + Sync); 3] = [&Json(input), &expected.now, &expected.tolerance_seconds];
         let rows = self.query(include_str!("load.sql"), &parameters).await?;
+        one_for_each(&rows, asks.len())?;
         let read = |(row, ask): (&Row, &&Ask)| self.loaded(&Reading::new(row, ask.identifier.key()));
         Ok(rows.iter().zip(asks).map(read).collect())
     }

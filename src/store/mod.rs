@@ -1,6 +1,6 @@
 //! PostgreSQL, the truth. Every SQL statement of the service lives here, as a `.sql` file beside the code that runs it.
 //!
-//! What must stay true: number state has one writer, [`Store::commit`]; no transaction is held open across anything but
+//! What must stay true: number state has one writer, `commit.sql`; no transaction is held open across anything but
 //! the statements of one operation; every statement runs under a `lock_timeout` and a `statement_timeout`; and a moment
 //! by which something is decided or shown is PostgreSQL's only as far as [`Store::clock`] vouches for it.
 
@@ -104,10 +104,10 @@ impl StoreError {
             if error.code().is_some_and(|code| [SqlState::T_R_SERIALIZATION_FAILURE, SqlState::T_R_DEADLOCK_DETECTED].contains(code)))
     }
 
-    /// Whether PostgreSQL itself said so, and has rolled the statement back.
+    /// Whether PostgreSQL refused the statement for what it says, so that nothing of it has happened, and a part of it may succeed.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
-        matches!(self.cause(), Self::Statement(error) if error.code().is_some())
+        matches!(self.cause(), Self::Statement(error) if error.code().is_some_and(|code| !means_away(code)))
     }
 
     /// What failed, for whomever it was.
@@ -177,7 +177,8 @@ impl Store {
         Self::with_options(settings, "")
     }
 
-    /// Like [`Store::new`], for statements about a table that is empty now and full in a moment: they are planned each time. A plan
+    /// Like [`Store::new`], for statements about a table that is empty now and full in a moment, as the outbox and at first the journal:
+    /// they are planned each time. A plan
     /// that PostgreSQL made once for an empty outbox, and kept, compared each of 500 entries with all of 20,000.
     ///
     /// # Errors

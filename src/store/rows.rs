@@ -28,6 +28,16 @@ struct BarColumn {
     until: Timestamp,
 }
 
+/// Whether there is one row for each of what was asked about, in the order they were asked about, as `place` tells.
+pub(crate) fn one_for_each(rows: &[Row], asked: usize) -> Result<(), StoreError> {
+    let places = rows.iter().map(|row| row.try_get("place")).collect::<Result<Vec<i64>, _>>()?;
+    let in_order = places.iter().zip(1_i64..).all(|(place, expected)| *place == expected);
+    if in_order && places.len() == asked {
+        return Ok(());
+    }
+    Err(StoreError::Impossible { subject: format!("one of {asked}"), what: "one row for each, in order" })
+}
+
 impl<'a> Reading<'a> {
     pub(crate) fn new(row: &'a Row, subject: impl Into<Cow<'a, str>>) -> Self {
         Self { row, subject: subject.into() }

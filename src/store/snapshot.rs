@@ -9,10 +9,9 @@ use jiff::Timestamp;
 use numbering_domain::lease::{Facts, Snapshot};
 use numbering_domain::number::EndedBy;
 use numbering_domain::{Identifier, LeaseId, StateName};
-
 use tokio_postgres::types::Json;
 
-use super::rows::Reading;
+use super::rows::{Reading, one_for_each};
 use super::{Store, StoreError};
 
 /// One number, as validation sees it.
@@ -41,6 +40,7 @@ impl Store {
         let keys: Vec<&str> = identifiers.iter().map(|identifier| identifier.key()).collect();
         let asked_at = self.clock().expected().now;
         let rows = self.query_within(include_str!("load_snapshots.sql"), &[&Json(keys)], deadline).await?;
+        one_for_each(&rows, identifiers.len())?;
         let Some(last) = rows.last() else { return Ok(Vec::new()) };
         let (as_of, said): (Timestamp, Timestamp) = (last.try_get("as_of")?, last.try_get("now")?);
         let now = self.clock().vouched(said);

@@ -22,7 +22,7 @@ pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
     let (mut transitions, mut misses) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     // More rounds than elsewhere, and shorter: the one differs from the other by less than the machine does from itself.
     let span = stand.sizes.span / 2;
-    for round in 0..2 * stand.sizes.rounds + 1 {
+    for round in 0..2 * stand.sizes.rounds {
         // The one is as often the first as the other: what a round leaves behind meets both.
         for turn in 0..2 {
             let index = (round + turn) % 2;

@@ -1,8 +1,8 @@
 //! Four times the load that can be carried: what can be answered in time is answered, the rest is refused at once, and when the
 //! load is gone everything is as before.
 //!
-//! Each call asks for many pairs that nothing remembers, so that the work is PostgreSQL's and the service's: a client of single
-//! calls would itself take most of a machine of two cores.
+//! Each call asks for many pairs that nothing remembers, so that the work is PostgreSQL's and the service's: of single calls, offered
+//! at four times the rate, a machine of two cores would have its hands full with the client's.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -100,12 +100,12 @@ impl Source {
         // Before it is told, so that who comes next finds it.
         self.remember(&asked, &loaded, inventory);
         let of = |identifier| asked.binary_search(&identifier).ok().and_then(|place| loaded.get(place)).cloned();
-        let found: Vec<Vec<LoadedSnapshot>> =
-            some.iter().map(|look_up| look_up.ask.identifiers.iter().filter_map(of).collect()).collect();
+        let found: Vec<Option<Vec<LoadedSnapshot>>> =
+            some.iter().map(|look_up| look_up.ask.identifiers.iter().map(of).collect()).collect();
         let keep = self.cache.snapshots().link().is_up();
         let asked: Vec<Identifier> = if keep { asked.into_iter().cloned().collect() } else { Vec::new() };
         for (look_up, found) in some.into_iter().zip(found) {
-            look_up.answer(Ok(found));
+            look_up.answer(found.ok_or(Unavailable::Database));
         }
         if keep {
             // Whoever is next need not wait for it.

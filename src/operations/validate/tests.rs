@@ -1,5 +1,6 @@
 //! The criteria of US-NUM-002 on real servers, some of them frozen or dead.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -230,5 +231,39 @@ async fn a_thousand_misses_at_once_share_a_few_queries() {
     // The counts come in about once a second.
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let made = queries().await - before;
-    assert!(made < 400, "{made} transactions for 1000 misses");
+    assert!(made < 200, "{made} transactions for 1000 misses");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_those_who_look_up_at_once_is_told_of_its_own_numbers() {
+    let bench = Bench::start().await;
+    let plan = &bench.validation.plan;
+    let identifiers: Vec<Identifier> = table()
+        .into_iter()
+        .filter_map(|(identifier, _, _)| {
+            let (class, key) = plan.canonical(identifier).ok()?;
+            Some(Identifier::from_canonical(class, &key))
+        })
+        .collect();
+    let mut alone = Vec::new();
+    for identifier in &identifiers {
+        alone.push(bench.validation.reads.load(&[identifier]).await.unwrap().remove(0).snapshot);
+    }
+    let asked = (0..400).map(|turn| {
+        // One, two or three, in any order, the same more than once.
+        let places: Vec<usize> = (0..=turn % 3).map(|place| (turn * 7 + place * 5) % identifiers.len()).collect();
+        let (validation, identifiers) = (Arc::clone(&bench.validation), identifiers.clone());
+        tokio::spawn(async move {
+            let some: Vec<&Identifier> = places.iter().map(|place| &identifiers[*place]).collect();
+            let found = validation.reads.load(&some).await.unwrap();
+            (places, found)
+        })
+    });
+    for told in asked.collect::<Vec<_>>() {
+        let (places, found) = told.await.unwrap();
+        assert_eq!(found.len(), places.len());
+        for (place, found) in places.into_iter().zip(found) {
+            assert_eq!(found.snapshot, alone[place], "{:?}", identifiers[place]);
+        }
+    }
 }

@@ -1,0 +1,115 @@
+//! Who waits for what others have locked: one queue for each number and each tenant, and one statement at a time for each queue.
+//!
+//! What must stay true: a queue takes one connection however many wait in it, and all queues together leave half of the pool to those
+//! who wait for nobody; who comes while its number or tenant is waited for joins the queue; a queue ends when it is empty.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use numbering_domain::TenantId;
+use tokio::sync::Semaphore;
+
+use super::{CHANGES_AT_ONCE, Hindered, Want, commit};
+use crate::store::Store;
+use crate::store::commit::Locks;
+
+/// What is waited for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Reason {
+    /// The number with this key.
+    Number(String),
+    /// This tenant's row.
+    Tenant(TenantId),
+}
+
+/// The queues.
+#[derive(Debug)]
+pub(super) struct Queues {
+    waiting: Mutex<HashMap<Reason, Vec<Want>>>,
+    turns: Semaphore,
+}
+
+/// A queue that is served. Should that end before the queue does, the queue ends with it, and who waits in it is told.
+struct Served<'a> {
+    queues: &'a Queues,
+    reason: Reason,
+    is_over: bool,
+}
+
+impl Queues {
+    pub(super) fn new(store: &Store) -> Self {
+        let turns = (store.pool.status().max_size / 2).max(1);
+        Self { waiting: Mutex::default(), turns: Semaphore::new(turns) }
+    }
+
+    /// Sends those whose number or tenant is waited for already to its queue, and gives the others.
+    pub(super) fn join(&self, wants: Vec<Want>) -> Vec<Want> {
+        let mut waiting = self.waiting();
+        if waiting.is_empty() {
+            return wants;
+        }
+        let mut others = Vec::with_capacity(wants.len());
+        for want in wants {
+            let number = Reason::Number(want.ask.key().to_owned());
+            let tenant = want.ask.tenant().cloned().map(Reason::Tenant);
+            let reason = [Some(number), tenant].into_iter().flatten().find(|reason| waiting.contains_key(reason));
+            match reason.and_then(|reason| waiting.get_mut(&reason)) {
+                Some(queue) => queue.push(want),
+                None => others.push(want),
+            }
+        }
+        others
+    }
+
+    /// Has these wait, behind those who wait for the same already.
+    pub(super) fn wait(self: &Arc<Self>, store: &Store, reason: Reason, wants: Vec<Want>) {
+        let mut waiting = self.waiting();
+        if let Some(queue) = waiting.get_mut(&reason) {
+            queue.extend(wants);
+            return;
+        }
+        waiting.insert(reason.clone(), wants);
+        tokio::spawn(Arc::clone(self).serve(store.clone(), reason));
+    }
+
+    async fn serve(self: Arc<Self>, store: Store, reason: Reason) {
+        let mut served = Served { queues: &self, reason, is_over: false };
+        // Nobody closes the semaphore.
+        while let Ok(_turn) = self.turns.acquire().await {
+            let Some(wants) = served.next() else { return };
+            for Hindered { wants, .. } in commit(&store, wants, Locks::Awaited).await {
+                // Waited for, and not there.
+                for want in wants {
+                    want.answer(Ok(false));
+                }
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Reason, Vec<Want>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Served<'_> {
+    /// The next in the queue, as many as share a statement; `None`, and the queue is no more, where nobody waits.
+    fn next(&mut self) -> Option<Vec<Want>> {
+        let mut waiting = self.queues.waiting();
+        let queue = waiting.get_mut(&self.reason)?;
+        if queue.is_empty() {
+            waiting.remove(&self.reason);
+            self.is_over = true;
+            return None;
+        }
+        let some = queue.len().min(CHANGES_AT_ONCE);
+        Some(queue.drain(..some).collect())
+    }
+}
+
+impl Drop for Served<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.queues.waiting().remove(&self.reason);
+        }
+    }
+}
