@@ -118,8 +118,8 @@ impl FollowCapacity {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts everything that the journal has new when this begins; `false` where that was interrupted. What comes meanwhile is left to
-    /// the next run: under traffic there is always something, and each statement costs the same for one entry or a thousand.
+    /// Counts what the journal has new, until one batch takes all of it; `false` where that was interrupted. What comes meanwhile is left
+    /// to the next run: under traffic there is always something, and each statement costs the same for one entry or a thousand.
     async fn follow(&self, run: &Run) -> Result<bool, StoreError> {
         while run.may_go_on() {
             let look = self.store.look_at_capacity().await?;

@@ -115,7 +115,7 @@ struct Known {
 /// A question that can be answered at once, or what has to be looked up for it.
 enum Answerable {
     Now(Answer),
-    Once(Identifier),
+    LookUp(Identifier),
 }
 
 impl Validation {
@@ -141,7 +141,7 @@ impl Validation {
         let answerable = self.answerable(&question, self.trust().trusted().as_ref());
         let answer = match answerable {
             Answerable::Now(answer) => answer,
-            Answerable::Once(identifier) => {
+            Answerable::LookUp(identifier) => {
                 let known = self.look_up(&[&identifier]).await?;
                 known.first().ok_or(Unavailable::Database)?.answer(tenant)
             }
@@ -169,7 +169,7 @@ impl Validation {
             .zip(questions)
             .map(|(answerable, question)| match answerable {
                 Answerable::Now(answer) => Ok(*answer),
-                Answerable::Once(identifier) => {
+                Answerable::LookUp(identifier) => {
                     let known = missing.binary_search(&identifier).ok().and_then(|place| known.get(place));
                     Ok(known.ok_or(Unavailable::Database)?.answer(question.tenant))
                 }
@@ -191,7 +191,7 @@ impl Validation {
         };
         let remembered = trusted.and_then(|trusted| Some((trusted, self.trust().recall(&key, trusted)?)));
         let Some((trusted, found)) = remembered else {
-            return Answerable::Once(Identifier::from_canonical(class, &key));
+            return Answerable::LookUp(Identifier::from_canonical(class, &key));
         };
         let verdict = match found {
             Found::Number(kept) => {
@@ -271,7 +271,7 @@ impl Answerable {
     fn missing(&self) -> Option<&Identifier> {
         match self {
             Self::Now(_) => None,
-            Self::Once(identifier) => Some(identifier),
+            Self::LookUp(identifier) => Some(identifier),
         }
     }
 }
