@@ -50,12 +50,14 @@ pub(super) struct Change<'a> {
     pub(super) answered: Option<Answered<'a>>,
 }
 
-/// What to do about numbers and tenants that others have locked.
+/// What to do about numbers and tenants that others have locked: wait for them, or pass by what needs them, which does not move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Locks {
-    /// They are waited for.
+    /// All are waited for.
     Awaited,
-    /// What needs them does not move.
+    /// Tenants are waited for, numbers passed by.
+    TenantsAwaited,
+    /// All are passed by.
     PassedBy,
 }
 
@@ -63,6 +65,7 @@ impl Locks {
     fn statement(self) -> &'static str {
         match self {
             Self::Awaited => COMMIT,
+            Self::TenantsAwaited => &COMMIT_PASSING_NUMBERS_BY,
             Self::PassedBy => &COMMIT_PASSING_BY,
         }
     }
@@ -77,7 +80,7 @@ pub(super) enum Outcome {
     Outdated,
     /// The tenant or quota is no longer as it was decided on, its time is over, or the claim or role is no longer ours.
     Overtaken,
-    /// The number is not to be locked: another has it ([`Locks::PassedBy`]).
+    /// The number is not to be locked: another has it, or where it was waited for there is none.
     NumberLocked,
     /// So is a tenant that it counts for.
     TenantLocked,
@@ -359,10 +362,13 @@ fn usage(changes: &BTreeMap<(TenantId, Counter), i32>) -> Vec<UsageRow<'_>> {
 
 /// The statement, which waits for locks.
 const COMMIT: &str = include_str!("commit.sql");
-/// The same, passing by what others have locked. Not one statement with a parameter for it: PostgreSQL would plan it anew each time,
-/// which takes longer than running it, as with the value known half of it falls away.
+/// The same, passing by numbers that others have locked. Not one statement with a parameter for it: PostgreSQL would plan it anew each
+/// time, which takes longer than running it, as with the value known half of it falls away.
+static COMMIT_PASSING_NUMBERS_BY: LazyLock<String> =
+    LazyLock::new(|| COMMIT.replace("UPDATE -- number, or passed by", "UPDATE SKIP LOCKED"));
+/// The same, passing tenants by too.
 static COMMIT_PASSING_BY: LazyLock<String> =
-    LazyLock::new(|| COMMIT.replace("UPDATE -- or passed by", "UPDATE SKIP LOCKED"));
+    LazyLock::new(|| COMMIT_PASSING_NUMBERS_BY.replace("UPDATE -- tenant, or passed by", "UPDATE SKIP LOCKED"));
 /// How often a statement that PostgreSQL asks to repeat (40001, 40P01) is tried.
 const ATTEMPTS: u32 = 3;
 /// The pause before the second attempt; it grows with each, with jitter.

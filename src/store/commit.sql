@@ -48,7 +48,7 @@ locked AS MATERIALIZED (
     FROM (SELECT a.identifier FROM admitted a ORDER BY a.identifier COLLATE "C") AS wanted_number
     CROSS JOIN LATERAL (
         SELECT w.identifier, w.version FROM numbering.numbers w WHERE w.identifier = wanted_number.identifier
-        FOR NO KEY UPDATE -- or passed by
+        FOR NO KEY UPDATE -- number, or passed by
     ) AS n
 ),
 candidates AS MATERIALIZED (
@@ -68,7 +68,7 @@ locked_tenants AS MATERIALIZED (
     SELECT t.* FROM numbering.tenants t
     WHERE t.tenant_id IN (SELECT n.tenant_id FROM needed_tenants n)
     ORDER BY t.tenant_id
-    FOR NO KEY UPDATE -- or passed by
+    FOR NO KEY UPDATE -- tenant, or passed by
 ),
 hindered AS MATERIALIZED (
     SELECT a.identifier, 'NUMBER_LOCKED' AS outcome FROM admitted a

@@ -112,8 +112,33 @@ impl Wanted {
 /// What a lane does: commits what can be had at once, and has the rest wait for what others have locked.
 async fn pass(store: Store, queues: Arc<Queues>, wants: Vec<Want>) {
     let wants = queues.join(wants);
-    for Hindered { reason, wants } in commit(&store, wants, Locks::PassedBy).await {
-        queues.wait(&store, reason, wants);
+    commit(&store, &queues, wants, Locks::PassedBy).await;
+}
+
+/// Commits what is wanted, each number's changes one after another, and answers. What needs something that others have locked and that
+/// is not waited for here goes to the queue for it.
+async fn commit(store: &Store, queues: &Arc<Queues>, mut wants: Vec<Want>, locks: Locks) {
+    loop {
+        // Nobody would hear what became of it, and whoever wanted it has been told that it did not happen in time.
+        wants.retain(|want| !want.is_left());
+        if wants.is_empty() {
+            return;
+        }
+        let (now, later) = of_different_numbers(wants);
+        wants = later;
+        let changes: Vec<Change<'_>> = now.iter().map(|want| want.ask.change()).collect();
+        let committed = store.commit_changes(&changes, locks, None).await;
+        drop(changes);
+        let hindered = match committed {
+            Ok(outcomes) => {
+                let told = now.into_iter().zip(outcomes);
+                told.filter_map(|(want, outcome)| heed(want, outcome, locks, &mut wants)).collect()
+            }
+            Err(error) => one_by_one(store, now, error, &mut wants).await,
+        };
+        for Hindered { reason, wants } in hindered {
+            queues.wait(store, reason, wants);
+        }
     }
 }
 
@@ -123,52 +148,44 @@ struct Hindered {
     wants: Vec<Want>,
 }
 
-/// Commits what is wanted, each number's changes one after another, and answers. Gives what others stood in the way of.
-async fn commit(store: &Store, mut wants: Vec<Want>, locks: Locks) -> Vec<Hindered> {
-    let mut hindered = Vec::new();
-    loop {
-        // Nobody would hear what became of it, and whoever wanted it has been told that it did not happen in time.
-        wants.retain(|want| !want.is_left());
-        if wants.is_empty() {
-            return hindered;
-        }
-        let (now, later) = of_different_numbers(wants);
-        wants = later;
-        let changes: Vec<Change<'_>> = now.iter().map(|want| want.ask.change()).collect();
-        let committed = store.commit_changes(&changes, locks, None).await;
-        drop(changes);
-        match committed {
-            Ok(outcomes) => {
-                for (want, outcome) in now.into_iter().zip(outcomes) {
-                    heed(want, outcome, &mut wants, &mut hindered);
-                }
-            }
-            Err(error) => one_by_one(store, now, error).await,
-        }
-    }
-}
-
-/// Heeds what became of a change, for the others of its number too.
-fn heed(want: Want, outcome: Outcome, others: &mut Vec<Want>, hindered: &mut Vec<Hindered>) {
-    match outcome {
-        Outcome::Moved | Outcome::Outdated => {
+/// Heeds what became of a change, for the others of its number too. Gives it back where others stand in its way.
+fn heed(want: Want, outcome: Outcome, locks: Locks, others: &mut Vec<Want>) -> Option<Hindered> {
+    match (outcome, locks) {
+        (Outcome::Moved | Outcome::Outdated, _) => {
             let Wanted { transition, .. } = want.answer(Ok(outcome == Outcome::Moved));
             // What was decided on this version or one before is too late.
             let (key, version) = (transition.before.identifier.key(), transition.before.version);
             for late in others.extract_if(.., |other| other.ask.key() == key && other.ask.version() <= version) {
                 late.answer(Ok(false));
             }
+            None
         }
-        Outcome::Overtaken => drop(want.answer(Ok(false))),
-        Outcome::NumberLocked | Outcome::TenantLocked => {
-            let key = want.ask.key().to_owned();
-            let tenant = want.ask.tenant().cloned().filter(|_| outcome == Outcome::TenantLocked);
-            let reason = tenant.map_or_else(|| Reason::Number(key.clone()), Reason::Tenant);
-            let mut wants = vec![want];
-            if matches!(reason, Reason::Number(_)) {
-                wants.extend(others.extract_if(.., |other| other.ask.key() == key));
-            }
-            hindered.push(Hindered { reason, wants });
+        (Outcome::Overtaken, _)
+        // Waited for, and not there.
+        | (Outcome::NumberLocked, Locks::Awaited)
+        | (Outcome::TenantLocked, Locks::Awaited | Locks::TenantsAwaited) => {
+            want.answer(Ok(false));
+            None
+        }
+        (Outcome::NumberLocked, Locks::TenantsAwaited | Locks::PassedBy) => Some(Hindered::by_number(want, others)),
+        (Outcome::TenantLocked, Locks::PassedBy) => Some(Hindered::by_tenant(want, others)),
+    }
+}
+
+impl Hindered {
+    /// With the others that want the number.
+    fn by_number(want: Want, others: &mut Vec<Want>) -> Self {
+        let key = want.ask.key().to_owned();
+        let mut wants = vec![want];
+        wants.extend(others.extract_if(.., |other| other.ask.key() == key));
+        Self { reason: Reason::Number(key), wants }
+    }
+
+    /// Where it counts for another tenant too, that one may be it, and the own tenant need not suffer from that.
+    fn by_tenant(want: Want, others: &mut Vec<Want>) -> Self {
+        match want.ask.tenant().filter(|own| want.ask.transition.usage.keys().all(|(tenant, _)| tenant == *own)) {
+            Some(own) => Self { reason: Reason::Tenant(own.clone()), wants: vec![want] },
+            None => Self::by_number(want, others),
         }
     }
 }
@@ -187,27 +204,41 @@ fn of_different_numbers(wants: Vec<Want>) -> (Vec<Want>, Vec<Want>) {
 }
 
 /// After a statement that failed: what PostgreSQL refused for what it says, or for a lock that did not come, it refused as a whole,
-/// and each change is tried alone, for which no lock is waited for any longer. Of a statement that it did not answer nobody knows what
-/// became of it.
-async fn one_by_one(store: &Store, wants: Vec<Want>, error: StoreError) {
-    let is_alone = wants.len() == 1 || !(error.is_refusal() || error.is_lock_timeout());
-    let error = Arc::new(error);
+/// and each change is tried alone. What others stand in the way of waits for that, unless it has waited already. Of a statement that
+/// PostgreSQL did not answer nobody knows what became of it.
+async fn one_by_one(store: &Store, wants: Vec<Want>, error: StoreError, others: &mut Vec<Want>) -> Vec<Hindered> {
+    let (has_waited, error) = (error.is_lock_timeout(), Arc::new(error));
+    let is_told_all = wants.len() == 1 || !(error.is_refusal() || has_waited);
     let shared = || Err(StoreError::Shared(Arc::clone(&error)));
+    let mut hindered = Vec::new();
     for want in wants {
-        if is_alone || want.is_left() {
-            want.answer(shared());
-            continue;
-        }
-        let done = match store.commit_changes(&[want.ask.change()], Locks::PassedBy, None).await {
-            Ok(outcomes) => match outcomes.first() {
-                Some(Outcome::Moved) => Ok(true),
-                Some(Outcome::Outdated | Outcome::Overtaken) => Ok(false),
-                Some(Outcome::NumberLocked | Outcome::TenantLocked) | None => shared(),
-            },
-            Err(own) => Err(own),
+        let outcome = if is_told_all || want.is_left() {
+            None
+        } else {
+            match store.commit_changes(&[want.ask.change()], Locks::PassedBy, None).await {
+                Ok(outcomes) => outcomes.first().copied(),
+                Err(own) => {
+                    want.answer(Err(own));
+                    continue;
+                }
+            }
         };
-        want.answer(done);
+        match outcome {
+            Some(outcome @ (Outcome::Moved | Outcome::Outdated | Outcome::Overtaken)) => {
+                heed(want, outcome, Locks::PassedBy, others);
+            }
+            Some(outcome) if !has_waited => hindered.extend(heed(want, outcome, Locks::PassedBy, others)),
+            Some(_) | None => {
+                let key = want.ask.key().to_owned();
+                want.answer(shared());
+                // Who wants the same number would wait for as long again.
+                for other in others.extract_if(.., |other| has_waited && other.ask.key() == key) {
+                    other.answer(shared());
+                }
+            }
+        }
     }
+    hindered
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use numbering_domain::TenantId;
 use tokio::sync::Semaphore;
 
-use super::{CHANGES_AT_ONCE, Hindered, Want, commit};
+use super::{CHANGES_AT_ONCE, Want, commit};
 use crate::store::Store;
 use crate::store::commit::Locks;
 
@@ -73,16 +73,17 @@ impl Queues {
     }
 
     async fn serve(self: Arc<Self>, store: Store, reason: Reason) {
+        // Who waits for a tenant waits for no number: that has a queue of its own.
+        let locks = match reason {
+            Reason::Number(_) => Locks::Awaited,
+            Reason::Tenant(_) => Locks::TenantsAwaited,
+        };
         let mut served = Served { queues: &self, reason, is_over: false };
-        // Nobody closes the semaphore.
-        while let Ok(_turn) = self.turns.acquire().await {
-            let Some(wants) = served.next() else { return };
-            for Hindered { wants, .. } in commit(&store, wants, Locks::Awaited).await {
-                // Waited for, and not there.
-                for want in wants {
-                    want.answer(Ok(false));
-                }
-            }
+        while !served.ends() {
+            // Nobody closes the semaphore.
+            let Ok(_turn) = self.turns.acquire().await else { return };
+            let wants = served.next();
+            commit(&store, &self, wants, locks).await;
         }
     }
 
@@ -92,17 +93,22 @@ impl Queues {
 }
 
 impl Served<'_> {
-    /// The next in the queue, as many as share a statement; `None`, and the queue is no more, where nobody waits.
-    fn next(&mut self) -> Option<Vec<Want>> {
+    /// Whether nobody waits any more; then the queue is no more.
+    fn ends(&mut self) -> bool {
         let mut waiting = self.queues.waiting();
-        let queue = waiting.get_mut(&self.reason)?;
-        if queue.is_empty() {
+        if waiting.get(&self.reason).is_none_or(Vec::is_empty) {
             waiting.remove(&self.reason);
             self.is_over = true;
-            return None;
         }
+        self.is_over
+    }
+
+    /// The next in the queue, as many as share a statement.
+    fn next(&self) -> Vec<Want> {
+        let mut waiting = self.queues.waiting();
+        let Some(queue) = waiting.get_mut(&self.reason) else { return Vec::new() };
         let some = queue.len().min(CHANGES_AT_ONCE);
-        Some(queue.drain(..some).collect())
+        queue.drain(..some).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use numbering_domain::{
     Acting, Command, Identifier, IdentifierClass, Policy, ReservationId, TenantId, TicketId, decide,
 };
 use tokio::sync::oneshot::Receiver;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
 use super::*;
@@ -21,6 +21,7 @@ struct Bench {
     queues: Arc<Queues>,
     superuser: Client,
     url: String,
+    superuser_url: String,
 }
 
 type Fate = Receiver<Result<bool, StoreError>>;
@@ -41,6 +42,7 @@ impl Bench {
             .await
             .unwrap();
         let url = database.stack.databases().app_url(&database.name);
+        let superuser_url = database.stack.databases().superuser_url(&database.name);
         let store = Store::new(&StoreSettings {
             url: url.clone(),
             pool_size: 4,
@@ -50,7 +52,7 @@ impl Bench {
             statement_timeout: PATIENCE,
         })
         .unwrap();
-        Self { queues: Arc::new(Queues::new(&store)), store, superuser, url }
+        Self { queues: Arc::new(Queues::new(&store)), store, superuser, url, superuser_url }
     }
 
     /// Decides on the rows as they are.
@@ -196,6 +198,46 @@ async fn what_a_tenant_wants_while_its_row_is_waited_for_goes_in_one_statement_w
 }
 
 #[tokio::test]
+async fn who_waits_for_a_tenant_waits_for_no_number_of_it() {
+    let bench = Bench::start().await;
+    let (locked, free) = (bench.reserve("4000", "tenant-a").await, bench.reserve("4001", "tenant-a").await);
+    let (other, connection) = tokio_postgres::connect(&bench.superuser_url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    bench
+        .superuser
+        .batch_execute("BEGIN; SELECT FROM numbering.tenants WHERE tenant_id = 'tenant-a' FOR UPDATE")
+        .await
+        .unwrap();
+    let (first, second) = (alone(&bench, locked).await, alone(&bench, free).await);
+    other.batch_execute("BEGIN; SELECT FROM numbering.numbers WHERE identifier = '4000' FOR UPDATE").await.unwrap();
+    bench.superuser.batch_execute("COMMIT").await.unwrap();
+    assert!(of(second).await.unwrap());
+    let mut first = first;
+    assert!(is_open(&mut first).await);
+    other.batch_execute("COMMIT").await.unwrap();
+    assert!(of(first).await.unwrap());
+}
+
+#[tokio::test]
+async fn who_is_hindered_beside_one_who_is_refused_waits_all_the_same() {
+    let bench = Bench::start().await;
+    let (waits, mut bad) = (bench.reserve("4000", "tenant-a").await, bench.reserve("4001", "tenant-b").await);
+    let twice = bad.transition.steps[0].clone();
+    bad.transition.steps.push(twice);
+    bench
+        .superuser
+        .batch_execute("BEGIN; SELECT FROM numbering.numbers WHERE identifier = '4000' FOR UPDATE")
+        .await
+        .unwrap();
+    let mut fates = at_once(&bench, vec![waits, bad]);
+    assert!(of(fates.pop().unwrap()).await.unwrap_err().is_refusal());
+    let mut waits = fates.pop().unwrap();
+    assert!(is_open(&mut waits).await);
+    bench.superuser.batch_execute("COMMIT").await.unwrap();
+    assert!(of(waits).await.unwrap());
+}
+
+#[tokio::test]
 async fn nothing_is_committed_for_one_who_went_while_others_were_waited_for() {
     let bench = Bench::start().await;
     let (first, second) = (bench.reserve("4000", "tenant-a").await, bench.reserve("4001", "tenant-a").await);
@@ -244,13 +286,11 @@ async fn whoever_wants_what_has_moved_on_since_is_told_with_the_first() {
     let other = bench.reserve("4001", "tenant-b").await;
     let (stale, told) = Waiting::new(stale);
     let (mut others, fates): (Vec<Want>, Vec<Fate>) = [also_stale, fresh, other].into_iter().map(Waiting::new).unzip();
-    let mut hindered = Vec::new();
-    heed(stale, Outcome::Outdated, &mut others, &mut hindered);
+    assert!(heed(stale, Outcome::Outdated, Locks::PassedBy, &mut others).is_none());
     assert_eq!(
         others.iter().map(|want| (want.ask.key(), want.ask.version())).collect::<Vec<_>>(),
         [("4000", 1), ("4001", 0)]
     );
-    assert!(hindered.is_empty());
     drop(others);
     assert!(!of(told).await.unwrap());
     assert!(!of(fates.into_iter().next().unwrap()).await.unwrap());
@@ -492,12 +532,8 @@ async fn a_thousand_changes_of_many_tenants_all_move_through_the_lanes() {
 async fn postgresql_plans_neither_the_commit_nor_what_it_rests_on_anew_each_time() {
     let database = TestDatabase::make().await;
     let store = database.store(PATIENCE);
-    let bench = Bench {
-        queues: Arc::new(Queues::new(&store)),
-        store,
-        superuser: database.superuser().await,
-        url: String::new(),
-    };
+    let bench = Bench { queues: Arc::new(Queues::new(&store)), store, ..Bench::start().await };
+    let bench = Bench { superuser: database.superuser().await, ..bench };
     bench
         .superuser
         .batch_execute(
