@@ -8,7 +8,6 @@ mod queues;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::Instant;
 
 use numbering_domain::{TenantId, Transition};
 
@@ -17,7 +16,6 @@ use super::commit::{Answered, Change, Locks, Origin, Outcome};
 use super::idempotency::{Answer, Claim};
 use super::{Store, StoreError};
 use crate::batches::{Batches, Waiting};
-use crate::telemetry::StoreUse;
 
 /// Statements under way at once, more only while they are slow. The changes of one tenant are all in one of them: its row is locked by
 /// each.
@@ -69,17 +67,9 @@ impl Commits {
         origin: Origin,
         answered: Option<(Claim, Answer)>,
     ) -> Result<bool, StoreError> {
-        let started = Instant::now();
         let wanted = Wanted { transition, origin, answered };
         let subject = wanted.key().to_owned();
-        let lane = self.lane(&wanted);
-        let done = match tokio::time::timeout(self.store.patience, lane.ask(wanted)).await {
-            Ok(Some(done)) => done,
-            Ok(None) => Err(StoreError::Impossible { subject, what: "its commit was left without an answer" }),
-            Err(_) => Err(StoreError::Late(self.store.patience)),
-        };
-        StoreUse::record(started.elapsed());
-        done
+        self.store.asked(&subject, self.lane(&wanted).ask(wanted)).await
     }
 
     fn lane(&self, wanted: &Wanted) -> &Lane {

@@ -1,7 +1,6 @@
 //! Reads what a decision is taken on, in one round trip, with the database's own moment.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use numbering_domain::{Identifier, Number, Price, TenantId, TenantStanding};
@@ -12,7 +11,6 @@ use tokio_postgres::types::{Json, ToSql};
 use super::rows::{Reading, one_for_each};
 use super::{Store, StoreError};
 use crate::batches::{Batches, Waiting};
-use crate::telemetry::StoreUse;
 
 /// A number, its tenant and the tenant's price as of one moment of the database's clock.
 #[derive(Clone, Debug)]
@@ -61,7 +59,7 @@ const ASKS_AT_ONCE: usize = 128;
 /// The way to load what one decision is taken on, with whatever others load at the same time.
 #[derive(Debug)]
 pub struct Loads {
-    patience: Duration,
+    store: Store,
     batches: Batches<Ask, Result<Loaded, StoreError>>,
 }
 
@@ -69,10 +67,10 @@ impl Loads {
     /// Starts to load. It ends when this is dropped.
     #[must_use]
     pub fn start(store: &Store) -> Self {
-        let patience = store.patience;
         let store = store.clone();
-        let batches = Batches::start(QUERIES_AT_ONCE, ASKS_AT_ONCE, move |asks| together(store.clone(), asks));
-        Self { patience, batches }
+        let asked = store.clone();
+        let batches = Batches::start(QUERIES_AT_ONCE, ASKS_AT_ONCE, move |asks| together(asked.clone(), asks));
+        Self { store, batches }
     }
 
     /// Loads a number, and the standing of `tenant`; the vanity price where `vanity`. As of a moment after the call.
@@ -85,17 +83,8 @@ impl Loads {
         tenant: Option<&TenantId>,
         vanity: bool,
     ) -> Result<Loaded, StoreError> {
-        let started = Instant::now();
         let ask = Ask { identifier: identifier.clone(), tenant: tenant.cloned(), vanity };
-        let loaded = match tokio::time::timeout(self.patience, self.batches.ask(ask)).await {
-            Ok(Some(loaded)) => loaded,
-            Ok(None) => {
-                Err(StoreError::Impossible { subject: identifier.key().into(), what: "left without an answer" })
-            }
-            Err(_) => Err(StoreError::Late(self.patience)),
-        };
-        StoreUse::record(started.elapsed());
-        loaded
+        self.store.asked(identifier.key(), self.batches.ask(ask)).await
     }
 }
 

@@ -272,6 +272,22 @@ impl Store {
         rows
     }
 
+    /// Waits for what is done for several callers at once, no longer than for a statement of the caller's own.
+    async fn asked<T>(
+        &self,
+        subject: &str,
+        answer: impl Future<Output = Option<Result<T, StoreError>>>,
+    ) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let answer = match tokio::time::timeout(self.patience, answer).await {
+            Ok(Some(answer)) => answer,
+            Ok(None) => Err(StoreError::Impossible { subject: subject.to_owned(), what: "left without an answer" }),
+            Err(_) => Err(StoreError::Late(self.patience)),
+        };
+        StoreUse::record(started.elapsed());
+        answer
+    }
+
     /// The database's moment, as far as its clock is vouched for.
     pub async fn moment(&self) -> Result<Timestamp, StoreError> {
         let rows = self.query("SELECT clock_timestamp()", &[]).await?;
