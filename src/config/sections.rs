@@ -189,7 +189,7 @@ section! {
         max_connections: usize = 1_024,
         /// The most calls under way at once on one connection.
         max_concurrent_streams: u32 = 1_024,
-        /// The largest message, in bytes.
+        /// The largest message that is taken, in bytes.
         max_message_bytes: usize = 262_144,
         /// How long a call may take, where the client asks for no less.
         request_timeout: Period = Period::from_secs(5),

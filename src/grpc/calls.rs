@@ -24,9 +24,10 @@ use tonic::{Code, Status};
 use tower::{Service as _, ServiceExt as _};
 
 use super::deadline;
+use super::pairs;
 use super::session::Session;
 use super::unary;
-use super::validate_lease::LeaseValidationService;
+use super::validate_lease::{LeaseValidationService, question, questions};
 use crate::config::Grpc;
 use crate::telemetry::{GrpcCall, Metrics};
 
@@ -174,11 +175,14 @@ impl Calls {
                 if let Err(refused) = session.authorize(request.headers()).await {
                     return self.refused(request, refused).await;
                 }
-                if method == Method::ValidateLease && unary::is_plain(request.headers()) {
-                    return self.validate_lease(request).await.unwrap_or_else(Status::into_http);
+                if !unary::is_plain(request.headers()) {
+                    // It is ready always.
+                    self.validation.clone().call(request).await
+                } else if method == Method::ValidateLease {
+                    Ok(self.validate_lease(request).await.unwrap_or_else(Status::into_http))
+                } else {
+                    Ok(self.validate_leases(request).await.unwrap_or_else(Status::into_http))
                 }
-                // It is ready always.
-                self.validation.clone().call(request).await
             }
             Method::HealthCheck | Method::HealthWatch | Method::Reflection => {
                 self.others.clone().oneshot(request).await
@@ -194,8 +198,21 @@ impl Calls {
 
 impl Calls {
     async fn validate_lease(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
-        let question = unary::question(request, self.message_most_bytes).await?;
-        Ok(unary::answer(&self.service.answer(&question).await?))
+        let message = unary::asked(request, self.message_most_bytes).await?;
+        let answer = match pairs::pair(&message) {
+            Some(asked) => self.service.answer(asked).await?,
+            None => self.service.answer(question(&unary::decoded(message)?)).await?,
+        };
+        Ok(unary::answer(&answer))
+    }
+
+    async fn validate_leases(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+        let message = unary::asked(request, self.message_most_bytes).await?;
+        let answers = match pairs::pairs(&message) {
+            Some(asked) => self.service.answers(&asked).await?,
+            None => self.service.answers(&questions(&unary::decoded(message)?)).await?,
+        };
+        Ok(unary::answer(&answers))
     }
 
     /// Refuses a call once its message has come, as far as that is no longer or later than it may be.

@@ -7,6 +7,7 @@ mod calls;
 mod connections;
 mod deadline;
 mod health;
+mod pairs;
 mod session;
 mod tls;
 mod unary;
@@ -93,9 +94,8 @@ pub async fn serve(listener: TcpListener, state: GrpcState, shutdown: Cancellati
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let service = Arc::new(LeaseValidationService::new(&state));
-    let validation = LeaseValidationServer::from_arc(Arc::clone(&service))
-        .max_decoding_message_size(settings.max_message_bytes)
-        .max_encoding_message_size(settings.max_message_bytes);
+    let validation =
+        LeaseValidationServer::from_arc(Arc::clone(&service)).max_decoding_message_size(settings.max_message_bytes);
     let others = Routes::new(health_service).add_service(reflection).prepare();
     let calls = Calls::new(service, validation, others, settings, &state.metrics);
     let workers = Workers::start(settings.threads)?;

@@ -1,8 +1,8 @@
-//! `ValidateLease`, read and written by hand: the one call that is made for every message (US-NUM-002), without the layers that a
-//! server for any service needs. They cost a fifth of it.
+//! Calls of one message and one answer, read and written by hand: what is asked for every SMS (US-NUM-002) goes without the layers
+//! that a server for any service needs. They cost a fifth of `ValidateLease`.
 //!
-//! What must stay true: on the wire it is what the generated service does, status for status; a call that is not plain (compressed,
-//! or of another encoding than protobuf) is left to that.
+//! What must stay true: on the wire it is what the generated service does, status for status, but that what follows the one message is
+//! not looked at; a call that is not plain (compressed, or of another encoding than protobuf) is left to that.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -13,8 +13,7 @@ use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response};
-use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeaseResponse};
-use prost::Message as _;
+use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -32,8 +31,8 @@ pub(super) fn is_plain(headers: &HeaderMap) -> bool {
     matches!(content, Some(b"application/grpc" | b"application/grpc+proto")) && !headers.contains_key(&GRPC_ENCODING)
 }
 
-/// The question of a call, which is read to its end.
-pub(super) async fn question(request: Request<Incoming>, most_bytes: usize) -> Result<ValidateLeaseRequest, Status> {
+/// The bytes of the message of a call, which is read to its end.
+pub(super) async fn asked(request: Request<Incoming>, most_bytes: usize) -> Result<Bytes, Status> {
     let mut body = request.into_body();
     let mut read = Bytes::new();
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -51,8 +50,12 @@ pub(super) async fn question(request: Request<Incoming>, most_bytes: usize) -> R
             return Err(too_large(read.len() - PREFIX_BYTES, most_bytes));
         }
     }
-    let message = message(read, most_bytes)?;
-    ValidateLeaseRequest::decode(message).map_err(|error| Status::internal(error.to_string()))
+    message(read, most_bytes)
+}
+
+/// A message of its bytes.
+pub(super) fn decoded<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
+    M::decode(bytes).map_err(|error| Status::internal(error.to_string()))
 }
 
 /// The first message of what was read.
@@ -87,7 +90,7 @@ fn too_large(found: usize, most: usize) -> Status {
 }
 
 /// The answer to a call.
-pub(super) fn answer(response: &ValidateLeaseResponse) -> Response<Body> {
+pub(super) fn answer(response: &impl Message) -> Response<Body> {
     let length = response.encoded_len();
     let mut message = BytesMut::with_capacity(PREFIX_BYTES + length);
     message.put_u8(0);

@@ -26,17 +26,29 @@ impl LeaseValidationService {
     }
 
     /// The answer to one question.
-    pub(super) async fn answer(&self, question: &ValidateLeaseRequest) -> Result<ValidateLeaseResponse, Status> {
-        let answer = self.validation.validate(&question.identifier, &question.tenant_id).await.map_err(unavailable)?;
+    pub(super) async fn answer(&self, question: Question<'_>) -> Result<ValidateLeaseResponse, Status> {
+        let answer = self.validation.validate(question.identifier, question.tenant).await.map_err(unavailable)?;
         Ok(response(&answer.verdict))
     }
 
-    async fn answers(&self, items: &[ValidateLeaseRequest]) -> Result<Vec<ValidateLeaseResponse>, Status> {
-        let questions: Vec<Question<'_>> =
-            items.iter().map(|item| Question { identifier: &item.identifier, tenant: &item.tenant_id }).collect();
-        let answers = self.validation.validate_many(&questions).await.map_err(unavailable)?;
-        Ok(answers.iter().map(|answer| response(&answer.verdict)).collect())
+    /// The answers to some questions, in their order.
+    pub(super) async fn answers(&self, questions: &[Question<'_>]) -> Result<ValidateLeasesResponse, Status> {
+        if questions.len() > PAIRS_MOST {
+            return Err(Status::invalid_argument(format!("{} pairs, where {PAIRS_MOST} is the most", questions.len())));
+        }
+        let answers = self.validation.validate_many(questions).await.map_err(unavailable)?;
+        Ok(ValidateLeasesResponse { items: answers.iter().map(|answer| response(&answer.verdict)).collect() })
     }
+}
+
+/// What a request asks.
+pub(super) fn question(asked: &ValidateLeaseRequest) -> Question<'_> {
+    Question { identifier: &asked.identifier, tenant: &asked.tenant_id }
+}
+
+/// What a request asks, in its order.
+pub(super) fn questions(asked: &ValidateLeasesRequest) -> Vec<Question<'_>> {
+    asked.items.iter().map(question).collect()
 }
 
 #[tonic::async_trait]
@@ -45,18 +57,14 @@ impl LeaseValidation for LeaseValidationService {
         &self,
         request: Request<ValidateLeaseRequest>,
     ) -> Result<Response<ValidateLeaseResponse>, Status> {
-        Ok(Response::new(self.answer(request.get_ref()).await?))
+        Ok(Response::new(self.answer(question(request.get_ref())).await?))
     }
 
     async fn validate_leases(
         &self,
         request: Request<ValidateLeasesRequest>,
     ) -> Result<Response<ValidateLeasesResponse>, Status> {
-        let items = &request.get_ref().items;
-        if items.len() > PAIRS_MOST {
-            return Err(Status::invalid_argument(format!("{} pairs, where {PAIRS_MOST} is the most", items.len())));
-        }
-        Ok(Response::new(ValidateLeasesResponse { items: self.answers(items).await? }))
+        Ok(Response::new(self.answers(&questions(request.get_ref())).await?))
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::StreamExt;
+use http::uri::PathAndQuery;
 use hyper_util::rt::TokioIo;
 use numbering_proto::v1::lease_validation_client::LeaseValidationClient;
 use numbering_proto::v1::validate_lease_response::Reason;
-use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeasesRequest};
+use numbering_proto::v1::{ValidateLeaseRequest, ValidateLeaseResponse, ValidateLeasesRequest, ValidateLeasesResponse};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::json;
@@ -51,7 +52,7 @@ fn validator(app: &TestApp) -> String {
 async fn ask_many(app: &TestApp, items: Vec<ValidateLeaseRequest>) -> Result<Vec<Reason>, Status> {
     let request = with_token(ValidateLeasesRequest { items }, &validator(app));
     let answered = LeaseValidationClient::new(channel(app).await).validate_leases(request).await?;
-    Ok(answered.into_inner().items.iter().map(numbering_proto::v1::ValidateLeaseResponse::reason).collect())
+    Ok(answered.into_inner().items.iter().map(ValidateLeaseResponse::reason).collect())
 }
 
 #[tokio::test]
@@ -151,6 +152,87 @@ async fn a_thousand_pairs_are_answered_in_order_and_one_more_is_refused() {
     assert_eq!(ask_many(&app, Vec::new()).await.unwrap(), Vec::new());
     items.push(pair("", ""));
     assert_eq!(ask_many(&app, items).await.unwrap_err().code(), Code::InvalidArgument);
+    app.stop().await;
+}
+
+/// A request of a client that knows more than this service, or writes what is no text.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Other {
+    #[prost(bytes = "vec", tag = "1")]
+    identifier: Vec<u8>,
+    #[prost(string, tag = "2")]
+    tenant_id: String,
+    #[prost(string, tag = "9")]
+    purpose: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Others {
+    #[prost(message, repeated, tag = "1")]
+    items: Vec<Other>,
+}
+
+/// The answer of either method to one pair, with a header or without.
+async fn ask_otherwise(
+    app: &TestApp,
+    many: bool,
+    asked: &Other,
+    header: Option<&'static str>,
+) -> Result<Reason, Status> {
+    async fn call<Q, A>(
+        app: &TestApp,
+        path: &'static str,
+        message: Q,
+        header: Option<&'static str>,
+    ) -> Result<A, Status>
+    where
+        Q: prost::Message + 'static,
+        A: prost::Message + Default + 'static,
+    {
+        let mut client = tonic::client::Grpc::new(channel(app).await);
+        client.ready().await.unwrap();
+        let mut request = with_token(message, &validator(app));
+        if let Some(encoding) = header {
+            request.metadata_mut().insert("grpc-encoding", encoding.parse().unwrap());
+        }
+        let codec = tonic_prost::ProstCodec::default();
+        Ok(client.unary(request, PathAndQuery::from_static(path), codec).await?.into_inner())
+    }
+    if many {
+        let asked = Others { items: vec![asked.clone()] };
+        let answers: ValidateLeasesResponse =
+            call(app, "/numbering.v1.LeaseValidation/ValidateLeases", asked, header).await?;
+        assert_eq!(answers.items.len(), 1);
+        return Ok(answers.items[0].reason());
+    }
+    let answer: ValidateLeaseResponse =
+        call(app, "/numbering.v1.LeaseValidation/ValidateLease", asked.clone(), header).await?;
+    Ok(answer.reason())
+}
+
+#[tokio::test]
+async fn what_is_not_plain_is_read_as_well_and_what_is_broken_is_refused() {
+    let app = TestApp::start().await;
+    let asked = |identifier: &[u8], purpose: &str| Other {
+        identifier: identifier.to_vec(),
+        tenant_id: "tenant-a".to_owned(),
+        purpose: purpose.to_owned(),
+    };
+    for many in [false, true] {
+        let ask = async |asked: &Other, header| ask_otherwise(&app, many, asked, header).await;
+        let known = asked(b"+93700000000", "");
+        assert_eq!(ask(&known, None).await.unwrap(), Reason::NotRegistered);
+        assert_eq!(ask(&known, Some("identity")).await.unwrap(), Reason::NotRegistered);
+        assert_eq!(ask(&asked(b"+93700000000", "a bulletin"), None).await.unwrap(), Reason::NotRegistered);
+        for (broken, header, code) in [
+            (asked(b"+9370000000\xff", ""), None, Code::Internal),
+            (asked(&vec![b'x'; 300_000], ""), None, Code::OutOfRange),
+            (known, Some("deflate"), Code::Unimplemented),
+        ] {
+            let refused = ask(&broken, header).await.unwrap_err();
+            assert_eq!(refused.code(), code, "{refused:?}");
+        }
+    }
     app.stop().await;
 }
 
