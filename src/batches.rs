@@ -47,23 +47,29 @@ pub(crate) struct Batches<Ask, Answer> {
 }
 
 impl<Ask: Send + 'static, Answer: Send + 'static> Batches<Ask, Answer> {
-    /// Has `work` done for batches of at most `most`, at most `at_once` of them at once but for those that take long. How many may
-    /// wait is for the callers to bound.
+    /// Has `work` done for batches that are full once what is asked weighs `most`, at most `at_once` of them at once but for those
+    /// that take long. How many may wait is for the callers to bound.
     pub(crate) fn start<Done: Future<Output = ()> + Send + 'static>(
         at_once: usize,
         most: usize,
+        weigh: impl Fn(&Ask) -> usize + Send + 'static,
         work: impl Fn(Vec<Waiting<Ask, Answer>>) -> Done + Send + 'static,
     ) -> Self {
-        let (asks, mut waiting) = mpsc::unbounded_channel();
+        let (asks, mut waiting) = mpsc::unbounded_channel::<Waiting<Ask, Answer>>();
         tokio::spawn(async move {
             let turns = Arc::new(Semaphore::new(at_once));
-            let mut batch = Vec::new();
             // The turn comes first: what arrives while all are busy gathers in the channel.
             while let Ok(turn) = Arc::clone(&turns).acquire_owned().await {
-                if waiting.recv_many(&mut batch, most).await == 0 {
-                    return;
+                let Some(first) = waiting.recv().await else { return };
+                let mut weight = weigh(&first.ask);
+                let mut batch = vec![first];
+                while weight < most
+                    && let Ok(next) = waiting.try_recv()
+                {
+                    weight += weigh(&next.ask);
+                    batch.push(next);
                 }
-                let done = work(std::mem::take(&mut batch));
+                let done = work(batch);
                 tokio::spawn(async move {
                     let mut done = pin!(done);
                     let in_time = timeout(TURN, &mut done).await.is_ok();
@@ -94,7 +100,7 @@ mod tests {
     /// Batches that tell how large they are, and go on when they may.
     fn told(at_once: usize, most: usize) -> (Arc<Batches<u32, usize>>, Arc<Semaphore>) {
         let may_go_on = Arc::new(Semaphore::new(0));
-        let batches = Batches::start(at_once, most, {
+        let batches = Batches::start(at_once, most, |_| 1, {
             let may_go_on = Arc::clone(&may_go_on);
             move |batch: Vec<Waiting<u32, usize>>| {
                 let may_go_on = Arc::clone(&may_go_on);
@@ -133,6 +139,43 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_weighs_much_fills_a_batch_sooner() {
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let may_go_on = Arc::new(Semaphore::new(0));
+        let weigh = |weight: &usize| *weight;
+        let batches = Batches::<usize, ()>::start(1, 10, weigh, {
+            let may_go_on = Arc::clone(&may_go_on);
+            move |batch| {
+                let (tell, may_go_on) = (tell.clone(), Arc::clone(&may_go_on));
+                async move {
+                    may_go_on.acquire().await.unwrap().forget();
+                    tell.send(batch.iter().map(|waiting| waiting.ask).collect::<Vec<usize>>()).unwrap();
+                }
+            }
+        });
+        for weight in [1, 4, 5, 9, 9, 100, 1] {
+            assert!(timeout(Duration::ZERO, batches.ask(weight)).await.is_err(), "nothing answers yet");
+            tokio::task::yield_now().await;
+        }
+        may_go_on.add_permits(7);
+        for expected in [vec![1], vec![4, 5, 9], vec![9, 100], vec![1]] {
+            assert_eq!(timeout(TURN, told.recv()).await, Ok(Some(expected)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_takes_as_many_as_it_may() {
+        let (batches, may_go_on) = told(1, 1_000);
+        let answers = asked(&batches, 1_001).await;
+        may_go_on.add_permits(2);
+        let mut sizes = Vec::new();
+        for answer in answers {
+            sizes.push(answer.await.unwrap().unwrap());
+        }
+        assert_eq!((sizes[0], sizes[1], sizes[1_000]), (1, 1_000, 1_000));
+    }
+
+    #[tokio::test]
     async fn no_more_batches_than_may_are_worked_on_at_once() {
         let (batches, may_go_on) = told(2, 4);
         let answers = asked(&batches, 4).await;
@@ -147,7 +190,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_that_is_stuck_holds_nobody_up_for_long() {
         let stuck = Arc::new(Semaphore::new(0));
-        let batches = Arc::new(Batches::<bool, ()>::start(1, 4, {
+        let batches = Arc::new(Batches::<bool, ()>::start(1, 4, |_| 1, {
             let stuck = Arc::clone(&stuck);
             move |batch: Vec<Waiting<bool, ()>>| {
                 let stuck = Arc::clone(&stuck);
@@ -179,12 +222,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_that_panics_takes_nobody_else_with_it() {
-        let batches = Batches::<bool, ()>::start(1, 4, |batch: Vec<Waiting<bool, ()>>| async move {
-            for waiting in batch {
-                assert!(!waiting.ask, "as it is told to");
-                waiting.answer(());
-            }
-        });
+        let batches = Batches::<bool, ()>::start(
+            1,
+            4,
+            |_| 1,
+            |batch: Vec<Waiting<bool, ()>>| async move {
+                for waiting in batch {
+                    assert!(!waiting.ask, "as it is told to");
+                    waiting.answer(());
+                }
+            },
+        );
         assert_eq!(batches.ask(true).await, None);
         assert_eq!(batches.ask(false).await, Some(()));
     }
@@ -192,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn who_asks_work_that_ended_without_an_answer_is_told() {
         let seen = Arc::new(Mutex::new(0));
-        let batches = Batches::<u32, usize>::start(1, 4, {
+        let batches = Batches::<u32, usize>::start(1, 4, |_| 1, {
             let seen = Arc::clone(&seen);
             move |batch| {
                 let seen = Arc::clone(&seen);
@@ -208,7 +256,7 @@ mod tests {
     async fn the_work_can_tell_that_who_asked_has_gone() {
         let (tell, mut told) = mpsc::unbounded_channel();
         let may_look = Arc::new(Semaphore::new(0));
-        let batches = Batches::<u32, usize>::start(1, 4, {
+        let batches = Batches::<u32, usize>::start(1, 4, |_| 1, {
             let may_look = Arc::clone(&may_look);
             move |batch| {
                 let (tell, may_look) = (tell.clone(), Arc::clone(&may_look));

@@ -250,7 +250,7 @@ metrics! {
     /// Time to the verdict on an identifier and a tenant, by where the facts came from, in seconds.
     validation_seconds: Histograms<Validated> = "numbering_validation_duration_seconds",
         Family::new_with_constructor(validation_seconds);
-    /// Validations refused because too many were waiting for PostgreSQL.
+    /// Calls to validate refused because too many were waiting for Redis or PostgreSQL.
     validations_shed: Counter = "numbering_validations_shed", Counter::default();
     /// Whether cached lease snapshots are believed on this replica: 1, or 0 while it does not hear of changes in time.
     cache_trusted: Gauge = "numbering_cache_trusted", Gauge::default();
@@ -268,6 +268,8 @@ metrics! {
     redis_up: Family<RedisDatabase, Gauge> = "numbering_redis_up", Family::default();
     /// Calls to Redis that failed or came late.
     redis_failures: Family<RedisDatabase, Counter> = "numbering_redis_failures", Family::default();
+    /// Leases that were looked up and not put into Redis, because too many were waiting for that.
+    redis_fills_dropped: Counter = "numbering_redis_fills_dropped", Counter::default();
     /// Rows of imported blocks and inventories, by what became of them.
     imported_rows: Family<ImportedRows, Counter> = "numbering_import_rows", Family::default();
     /// Imports that did not happen.

@@ -138,11 +138,14 @@ impl RedisLink {
         limit: Duration,
         answer: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, LinkError> {
+        let asked_at = Instant::now();
         let answer = match timeout(limit, answer).await {
             Ok(answer) => answer.map_err(LinkError::Refused),
             Err(_) => Err(LinkError::Late(limit)),
         };
         match &answer {
+            // Where only what has more time succeeds, Redis is too slow for those who ask.
+            Ok(_) if asked_at.elapsed() > self.shared.limit => {}
             Ok(_) => self.shared.breaker.succeeded(),
             Err(error) => self.failed(error),
         }
@@ -156,7 +159,7 @@ impl RedisLink {
             LinkError::Refused(error) if matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) => false,
             LinkError::Refused(error) if error.is_unrecoverable_error() => self.shared.breaker.opened(),
             LinkError::Refused(_) | LinkError::Late(_) | LinkError::Away | LinkError::Address(_) => {
-                self.shared.breaker.failed()
+                self.shared.breaker.failed(Instant::now().into_std())
             }
         };
         if opened {

@@ -6,6 +6,7 @@
 
 mod entry;
 
+use std::slice;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -44,11 +45,11 @@ impl Snapshots {
 
     /// The snapshot of a number, where there is one.
     pub async fn get(&self, identifier: &Identifier) -> Option<Kept> {
-        self.get_many(&[identifier]).await.pop().flatten()
+        self.get_many(slice::from_ref(identifier)).await.pop().flatten()
     }
 
     /// The snapshots of some numbers, in their order, where there are ones. One round trip.
-    pub async fn get_many(&self, identifiers: &[&Identifier]) -> Vec<Option<Kept>> {
+    pub async fn get_many(&self, identifiers: &[Identifier]) -> Vec<Option<Kept>> {
         if identifiers.is_empty() {
             return Vec::new();
         }

@@ -6,14 +6,17 @@
 
 mod measured;
 mod reads;
+mod room;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use indexmap::IndexSet;
 use jiff::Timestamp;
 use numbering_domain::lease::{self, Facts, Refusal, Snapshot, Verdict};
 use numbering_domain::{Identifier, NumberingPlan};
+use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, Found, Kept, Trust, Trusted};
 use crate::store::Store;
@@ -21,6 +24,18 @@ use crate::store::snapshot::LoadedSnapshot;
 use crate::telemetry::Metrics;
 use measured::Measured;
 use reads::Reads;
+use room::Room;
+
+/// How much Redis is asked at once by this replica, in identifiers: a few milliseconds' work, so that it answers in time whatever this
+/// replica's load. The others wait for their turn.
+const ASKED_OF_REDIS_MOST: usize = 4_096;
+
+/// Nobody more is let in while so much waits to be asked or is asked of Redis. It is refused, and not asked of PostgreSQL, for which each
+/// identifier is dearer: that would take the time that Redis needs to answer.
+const WAITING_FOR_REDIS_MOST: usize = 32_768;
+
+/// What a question to Redis costs beside the identifiers that it is about, in identifiers.
+const QUESTION_COST: usize = 16;
 
 /// Where the facts of an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +107,8 @@ pub struct Question<'a> {
 pub struct Validation {
     plan: NumberingPlan,
     cache: Cache,
+    waiting_for_redis: Room,
+    asked_of_redis: Semaphore,
     reads: Reads,
     metrics: Arc<Metrics>,
     measured: Measured,
@@ -118,6 +135,13 @@ enum Answerable {
     LookUp(Identifier),
 }
 
+/// One of many questions, once what is remembered has been looked at.
+enum Begun {
+    Answered(Answer),
+    /// Its identifier's place among those that are missing.
+    Missing(usize),
+}
+
 impl Validation {
     /// Starts the look-ups in PostgreSQL, which end when this is dropped; at most `look_ups_most` wait or are made at once, and
     /// more are shed. Must be called within a Tokio runtime.
@@ -126,8 +150,16 @@ impl Validation {
     /// Outside a Tokio runtime.
     #[must_use]
     pub fn start(plan: NumberingPlan, store: Store, cache: Cache, look_ups_most: usize, metrics: Arc<Metrics>) -> Self {
-        let reads = Reads::start(store, cache.clone(), look_ups_most);
-        Self { plan, cache, reads, metrics, measured: Measured::default() }
+        let reads = Reads::start(store, cache.clone(), look_ups_most, Arc::clone(&metrics));
+        Self {
+            plan,
+            cache,
+            waiting_for_redis: Room::new(WAITING_FOR_REDIS_MOST),
+            asked_of_redis: Semaphore::new(ASKED_OF_REDIS_MOST),
+            reads,
+            metrics,
+            measured: Measured::default(),
+        }
     }
 
     /// Answers one question. A text that no tenant can bear holds nothing: where a tenant would decide it gets
@@ -142,7 +174,7 @@ impl Validation {
         let answer = match answerable {
             Answerable::Now(answer) => answer,
             Answerable::LookUp(identifier) => {
-                let known = self.look_up(&[&identifier]).await?;
+                let known = self.look_up(vec![identifier]).await?;
                 known.first().ok_or(Unavailable::Database)?.answer(tenant)
             }
         };
@@ -156,27 +188,34 @@ impl Validation {
     /// When not all answers can be vouched for.
     pub async fn validate_many(&self, questions: &[Question<'_>]) -> Result<Vec<Answer>, Unavailable> {
         let asked_at = Instant::now();
-        let answerable: Vec<Answerable> = {
-            let trusted = self.trust().trusted();
-            questions.iter().map(|question| self.answerable(question, trusted.as_ref())).collect()
-        };
-        let mut missing: Vec<&Identifier> = answerable.iter().filter_map(Answerable::missing).collect();
-        missing.sort_unstable();
-        missing.dedup();
-        let known = self.look_up(&missing).await?;
-        let answers = answerable
-            .iter()
+        let (begun, missing) = self.begun(questions)?;
+        let known = self.look_up(missing).await?;
+        let answers = begun
+            .into_iter()
             .zip(questions)
-            .map(|(answerable, question)| match answerable {
-                Answerable::Now(answer) => Ok(*answer),
-                Answerable::LookUp(identifier) => {
-                    let known = missing.binary_search(&identifier).ok().and_then(|place| known.get(place));
-                    Ok(known.ok_or(Unavailable::Database)?.answer(question.tenant))
-                }
+            .map(|(begun, question)| match begun {
+                Begun::Answered(answer) => Ok(answer),
+                Begun::Missing(place) => Ok(known.get(place).ok_or(Unavailable::Database)?.answer(question.tenant)),
             })
             .collect::<Result<Vec<Answer>, Unavailable>>()?;
         self.measured.record_many(&self.metrics, &answers, asked_at.elapsed());
         Ok(answers)
+    }
+
+    /// What needs no look-up is answered; what is missing for the others, each once. Where nothing can be looked up, the first that
+    /// is missing ends it: an overloaded service does not spend on a call that it will refuse.
+    fn begun(&self, questions: &[Question<'_>]) -> Result<(Vec<Begun>, Vec<Identifier>), Unavailable> {
+        let trusted = self.trust().trusted();
+        let hopeless =
+            if self.may_ask_redis(trusted.as_ref()) { self.waiting_for_redis.is_full() } else { self.reads.are_full() };
+        let mut missing = IndexSet::new();
+        let look_at = |question| match self.answerable(question, trusted.as_ref()) {
+            Answerable::Now(answer) => Ok(Begun::Answered(answer)),
+            Answerable::LookUp(_) if hopeless => Err(self.shed()),
+            Answerable::LookUp(identifier) => Ok(Begun::Missing(missing.insert_full(identifier).0)),
+        };
+        let begun = questions.iter().map(look_at).collect::<Result<Vec<Begun>, Unavailable>>()?;
+        Ok((begun, missing.into_iter().collect()))
     }
 
     fn trust(&self) -> &Trust {
@@ -204,27 +243,46 @@ impl Validation {
     }
 
     /// What Redis and PostgreSQL know of some numbers, each once, in their order.
-    async fn look_up(&self, identifiers: &[&Identifier]) -> Result<Vec<Known>, Unavailable> {
+    async fn look_up(&self, identifiers: Vec<Identifier>) -> Result<Vec<Known>, Unavailable> {
         if identifiers.is_empty() {
             return Ok(Vec::new());
         }
-        let found = self.known_to_redis(identifiers).await;
-        let missing: Vec<&Identifier> =
-            identifiers.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(missing, _)| *missing).collect();
-        let mut loaded = self.known_to_postgres(&missing).await?.into_iter();
+        let found = self.known_to_redis(&identifiers).await?;
+        let missing: Vec<Identifier> = identifiers
+            .into_iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_none())
+            .map(|(missing, _)| missing)
+            .collect();
+        let mut loaded = self.known_to_postgres(missing).await?.into_iter();
         found.into_iter().map(|found| found.or_else(|| loaded.next()).ok_or(Unavailable::Database)).collect()
     }
 
+    /// Nothing that Redis says is believed without trust.
+    fn may_ask_redis(&self, trusted: Option<&Trusted>) -> bool {
+        trusted.is_some() && self.cache.snapshots().link().is_up()
+    }
+
     /// For each what Redis knows that is to be believed.
-    async fn known_to_redis(&self, identifiers: &[&Identifier]) -> Vec<Option<Known>> {
-        let nothing = || identifiers.iter().map(|_| None).collect();
-        if self.trust().trusted().is_none() || !self.cache.snapshots().link().is_up() {
+    async fn known_to_redis(&self, identifiers: &[Identifier]) -> Result<Vec<Option<Known>>, Unavailable> {
+        let nothing = || Ok(identifiers.iter().map(|_| None).collect());
+        if !self.may_ask_redis(self.trust().trusted().as_ref()) {
+            return nothing();
+        }
+        let cost = QUESTION_COST + identifiers.len();
+        let _room = self.waiting_for_redis.take(cost).ok_or_else(|| self.shed())?;
+        let turn = u32::try_from(cost.min(ASKED_OF_REDIS_MOST)).unwrap_or(u32::MAX);
+        // It is closed by nobody.
+        let turn = self.asked_of_redis.acquire_many(turn).await.map_err(|_| Unavailable::Database)?;
+        // While it waited Redis may have gone.
+        if !self.may_ask_redis(self.trust().trusted().as_ref()) {
             return nothing();
         }
         let found = self.cache.snapshots().get_many(identifiers).await;
+        drop(turn);
         // Asked again: time has passed, and trust may have.
         let Some(trusted) = self.trust().trusted() else { return nothing() };
-        let believed = |(identifier, kept): (&&Identifier, Option<Kept>)| {
+        let believed = |(identifier, kept): (&Identifier, Option<Kept>)| {
             let kept = kept.filter(|kept| self.trust().believes(identifier, kept, &trusted))?;
             let known = Known {
                 holder_suspended: is_holder_suspended(&kept.snapshot, &trusted),
@@ -235,17 +293,16 @@ impl Validation {
             self.trust().remember(identifier, kept);
             Some(known)
         };
-        identifiers.iter().zip(found).map(believed).collect()
+        Ok(identifiers.iter().zip(found).map(believed).collect())
     }
 
-    async fn known_to_postgres(&self, identifiers: &[&Identifier]) -> Result<Vec<Known>, Unavailable> {
+    async fn known_to_postgres(&self, identifiers: Vec<Identifier>) -> Result<Vec<Known>, Unavailable> {
         if identifiers.is_empty() {
             return Ok(Vec::new());
         }
-        let loaded = self.reads.load(identifiers).await.inspect_err(|unavailable| {
-            if *unavailable == Unavailable::Overloaded {
-                self.metrics.validations_shed.inc();
-            }
+        let loaded = self.reads.load(identifiers).await.map_err(|unavailable| match unavailable {
+            Unavailable::Overloaded => self.shed(),
+            Unavailable::Database => unavailable,
         })?;
         let known = |loaded: LoadedSnapshot| Known {
             snapshot: loaded.snapshot,
@@ -254,6 +311,12 @@ impl Validation {
             layer: Layer::Postgres,
         };
         Ok(loaded.into_iter().map(known).collect())
+    }
+
+    /// Counts a call that is turned away.
+    fn shed(&self) -> Unavailable {
+        self.metrics.validations_shed.inc();
+        Unavailable::Overloaded
     }
 }
 
@@ -264,15 +327,6 @@ impl Known {
             None => Verdict::Refused(Refusal::NotRegistered),
         };
         Answer { verdict, layer: self.layer }
-    }
-}
-
-impl Answerable {
-    fn missing(&self) -> Option<&Identifier> {
-        match self {
-            Self::Now(_) => None,
-            Self::LookUp(identifier) => Some(identifier),
-        }
     }
 }
 

@@ -50,7 +50,7 @@ impl Commits {
         let queues = Arc::new(Queues::new(store));
         let lane = |_| {
             let (store, queues) = (store.clone(), Arc::clone(&queues));
-            Batches::start(1, CHANGES_AT_ONCE, move |wants| pass(store.clone(), Arc::clone(&queues), wants))
+            Batches::start(1, CHANGES_AT_ONCE, |_| 1, move |wants| pass(store.clone(), Arc::clone(&queues), wants))
         };
         Self { store: store.clone(), lanes: std::array::from_fn(lane), hasher: RandomState::new() }
     }

@@ -69,7 +69,7 @@ impl Loads {
     pub fn start(store: &Store) -> Self {
         let store = store.clone();
         let asked = store.clone();
-        let batches = Batches::start(QUERIES_AT_ONCE, ASKS_AT_ONCE, move |asks| together(asked.clone(), asks));
+        let batches = Batches::start(QUERIES_AT_ONCE, ASKS_AT_ONCE, |_| 1, move |asks| together(asked.clone(), asks));
         Self { store, batches }
     }
 

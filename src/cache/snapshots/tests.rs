@@ -122,7 +122,7 @@ async fn many_are_read_and_written_in_their_order() {
     let snapshots: Vec<Snapshot> = (0..1_234).map(snapshot).collect();
     let puts: Vec<_> = identifiers.iter().zip(&snapshots).map(|(key, value)| (key, value, at(0))).collect();
     bench.snapshots.put_many(&puts[..1_000]).await.unwrap();
-    let asked: Vec<&Identifier> = identifiers.iter().rev().collect();
+    let asked: Vec<Identifier> = identifiers.iter().rev().cloned().collect();
     let found: Vec<Option<Snapshot>> =
         bench.snapshots.get_many(&asked).await.into_iter().map(|kept| Some(kept?.snapshot)).collect();
     let expected: Vec<Option<Snapshot>> =

@@ -1,9 +1,10 @@
 //! Look-ups in PostgreSQL for what no cache has: many at once in one query, and never more than PostgreSQL can take.
 //!
 //! What must stay true: a look-up rests on a query that was sent after it was asked for, so that it never gets an answer from
-//! before its question; [`QUERIES_AT_ONCE`] run, more only while they are slow, and what comes meanwhile shares the next; beyond
-//! [`WAITING_MOST`] identifiers, or as many look-ups as may wait, more are turned away at once, so that who waits for
-//! PostgreSQL leaves room for who need not; a look-up that nobody waits for any more is not made.
+//! before its question; [`QUERIES_AT_ONCE`] run, more only while they are slow, and what comes meanwhile shares the next; once
+//! [`WAITING_MOST`] identifiers wait, or as many look-ups as may, more are turned away at once, so that who waits for
+//! PostgreSQL leaves room for who need not; a look-up that nobody waits for any more is not made. Redis is filled with what was
+//! found as far as it has time for that: where all is looked up at once, filling it would keep it from answering.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,22 +12,32 @@ use std::time::Duration;
 use jiff::Timestamp;
 use numbering_domain::Identifier;
 use numbering_domain::lease::Snapshot;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
 
 use super::Unavailable;
+use super::room::{Room, Taken};
 use crate::batches::{Batches, Waiting};
 use crate::cache::{Cache, Inventory, Kept};
 use crate::store::Store;
 use crate::store::snapshot::LoadedSnapshot;
+use crate::telemetry::Metrics;
 
 /// Queries under way at once, a few of the pool's connections: the others are for the changes. The fewer, the more look-ups share one.
 const QUERIES_AT_ONCE: usize = 2;
 
-/// The most look-ups, each of one call's identifiers, that one query answers.
-const LOOK_UPS_IN_A_QUERY: usize = 256;
+/// A query takes look-ups, each of one call's identifiers, until it asks for so many: it is a few milliseconds' work for
+/// PostgreSQL, and its answer for a thread of this process, which others wait for.
+const IDENTIFIERS_IN_A_QUERY: usize = 1_024;
 
-/// The most identifiers that may wait or be asked for: a second's work.
+/// No look-up is taken while so many identifiers wait or are asked for: well under a second's work. One may go beyond it ([`Room`]).
 const WAITING_MOST: usize = 16_384;
+
+/// Leases that are put into Redis at once: a millisecond or two, which those who ask it meanwhile wait for.
+const FILLED_AT_ONCE: usize = 100;
+
+/// The most leases that wait to be put into Redis. It does without more: what is needed again will be looked up again.
+const FILLS_WAITING_MOST: usize = 4_096;
 
 /// How long a query may take.
 const QUERY_LIMIT: Duration = Duration::from_secs(1);
@@ -34,7 +45,7 @@ const QUERY_LIMIT: Duration = Duration::from_secs(1);
 struct LookUp {
     identifiers: Vec<Identifier>,
     /// Go with the look-up, not with who asked, who may have gone: they bound how many wait.
-    _room: [OwnedSemaphorePermit; 2],
+    _room: (OwnedSemaphorePermit, Taken),
 }
 
 /// What was found, in the order of the look-up's identifiers.
@@ -46,35 +57,43 @@ pub(super) struct Reads {
     /// For look-ups.
     turns: Arc<Semaphore>,
     /// For their identifiers.
-    room: Arc<Semaphore>,
+    pub(super) room: Room,
 }
 
 impl Reads {
     /// Starts to look up, and to keep in `cache` what was found. It ends when this is dropped.
     /// At most `most` look-ups wait or are made.
-    pub(super) fn start(store: Store, cache: Cache, most: usize) -> Self {
-        let source = Arc::new(Source { store, cache });
+    pub(super) fn start(store: Store, cache: Cache, most: usize, metrics: Arc<Metrics>) -> Self {
+        let (fills, waiting) = mpsc::channel(FILLS_WAITING_MOST);
+        tokio::spawn(fill(cache.clone(), waiting));
+        let source = Arc::new(Source { store, cache, fills, metrics });
         let look_up = move |some| Arc::clone(&source).answer(some);
-        Self::with(Batches::start(QUERIES_AT_ONCE, LOOK_UPS_IN_A_QUERY, look_up), most, WAITING_MOST)
+        let weigh = |look_up: &LookUp| look_up.identifiers.len();
+        Self::with(Batches::start(QUERIES_AT_ONCE, IDENTIFIERS_IN_A_QUERY, weigh, look_up), most, WAITING_MOST)
     }
 
-    fn with(look_ups: Batches<LookUp, Found>, turns: usize, room: usize) -> Self {
-        Self { look_ups, turns: Arc::new(Semaphore::new(turns)), room: Arc::new(Semaphore::new(room)) }
+    fn with(look_ups: Batches<LookUp, Found>, turns: usize, most: usize) -> Self {
+        Self { look_ups, turns: Arc::new(Semaphore::new(turns)), room: Room::new(most) }
+    }
+
+    /// Whether whoever came now would be turned away.
+    pub(super) fn are_full(&self) -> bool {
+        self.turns.available_permits() == 0 || self.room.is_full()
     }
 
     /// What PostgreSQL says of these numbers, in their order.
-    pub(super) async fn load(&self, identifiers: &[&Identifier]) -> Found {
-        let weight = u32::try_from(identifiers.len()).map_err(|_| Unavailable::Overloaded)?;
+    pub(super) async fn load(&self, identifiers: Vec<Identifier>) -> Found {
         let turn = Arc::clone(&self.turns).try_acquire_owned().map_err(|_| Unavailable::Overloaded)?;
-        let room = Arc::clone(&self.room).try_acquire_many_owned(weight).map_err(|_| Unavailable::Overloaded)?;
-        let identifiers = identifiers.iter().map(|identifier| (*identifier).clone()).collect();
-        self.look_ups.ask(LookUp { identifiers, _room: [turn, room] }).await.ok_or(Unavailable::Database)?
+        let taken = self.room.take(identifiers.len()).ok_or(Unavailable::Overloaded)?;
+        self.look_ups.ask(LookUp { identifiers, _room: (turn, taken) }).await.ok_or(Unavailable::Database)?
     }
 }
 
 struct Source {
     store: Store,
     cache: Cache,
+    fills: mpsc::Sender<(Identifier, Kept)>,
+    metrics: Arc<Metrics>,
 }
 
 impl Source {
@@ -102,38 +121,54 @@ impl Source {
         let of = |identifier| asked.binary_search(&identifier).ok().and_then(|place| loaded.get(place)).cloned();
         let found: Vec<Option<Vec<LoadedSnapshot>>> =
             some.iter().map(|look_up| look_up.ask.identifiers.iter().map(of).collect()).collect();
-        let keep = self.cache.snapshots().link().is_up();
-        let asked: Vec<Identifier> = if keep { asked.into_iter().cloned().collect() } else { Vec::new() };
+        self.fill(&asked, &loaded);
         for (look_up, found) in some.into_iter().zip(found) {
             look_up.answer(found.ok_or(Unavailable::Database));
-        }
-        if keep {
-            // Whoever is next need not wait for it.
-            tokio::spawn(async move { self.keep(&asked, &loaded).await });
         }
     }
 
     fn remember(&self, asked: &[&Identifier], loaded: &[LoadedSnapshot], inventory: Inventory) {
         let trust = self.cache.trust();
         for (identifier, loaded) in asked.iter().zip(loaded) {
-            match &loaded.snapshot {
-                Some(snapshot) => {
-                    trust.remember(identifier, Kept { snapshot: snapshot.clone(), as_of: loaded.as_of });
-                }
+            match kept(loaded) {
+                Some(kept) => trust.remember(identifier, kept),
                 None => trust.remember_absent(identifier, loaded.as_of, inventory),
             }
         }
     }
 
-    async fn keep(&self, asked: &[Identifier], loaded: &[LoadedSnapshot]) {
-        let puts: Vec<(&Identifier, &Snapshot, Timestamp)> = asked
-            .iter()
-            .zip(loaded)
-            .filter_map(|(identifier, loaded)| Some((identifier, loaded.snapshot.as_ref()?, loaded.as_of)))
-            .collect();
-        if let Err(error) = self.cache.snapshots().put_many(&puts).await {
+    /// Has Redis filled with what was found, as far as there is room.
+    fn fill(&self, asked: &[&Identifier], loaded: &[LoadedSnapshot]) {
+        if !self.cache.snapshots().link().is_up() {
+            return;
+        }
+        for (identifier, loaded) in asked.iter().zip(loaded).filter(|(_, loaded)| loaded.snapshot.is_some()) {
+            match (self.fills.try_reserve(), kept(loaded)) {
+                (Ok(place), Some(kept)) => place.send(((*identifier).clone(), kept)),
+                _ => {
+                    self.metrics.redis_fills_dropped.inc();
+                }
+            }
+        }
+    }
+}
+
+fn kept(loaded: &LoadedSnapshot) -> Option<Kept> {
+    Some(Kept { snapshot: loaded.snapshot.clone()?, as_of: loaded.as_of })
+}
+
+/// Puts into Redis what comes, and leaves half of its time to others. It ends when nothing can come any more.
+async fn fill(cache: Cache, mut waiting: mpsc::Receiver<(Identifier, Kept)>) {
+    let mut some = Vec::new();
+    while waiting.recv_many(&mut some, FILLED_AT_ONCE).await > 0 {
+        let began = Instant::now();
+        let puts: Vec<(&Identifier, &Snapshot, Timestamp)> =
+            some.iter().map(|(identifier, kept)| (identifier, &kept.snapshot, kept.as_of)).collect();
+        if let Err(error) = cache.snapshots().put_many(&puts).await {
             tracing::debug!(%error, "looked-up leases were not kept");
         }
+        some.clear();
+        sleep(began.elapsed()).await;
     }
 }
 
@@ -142,6 +177,10 @@ mod tests {
     use numbering_domain::IdentifierClass;
 
     use super::*;
+
+    fn identifiers(many: usize) -> Vec<Identifier> {
+        vec![Identifier::from_canonical(IdentifierClass::ShortCode, "4455"); many]
+    }
 
     #[tokio::test]
     async fn a_look_up_that_nobody_waits_for_any_more_takes_room_until_its_turn() {
@@ -152,7 +191,7 @@ mod tests {
 
     async fn takes_room_until_its_turn(turns: usize, room: usize) {
         let (may_begin, gone) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
-        let look_ups = Batches::start(1, LOOK_UPS_IN_A_QUERY, {
+        let look_ups = Batches::start(1, IDENTIFIERS_IN_A_QUERY, |_| 1, {
             let (may_begin, gone) = (Arc::clone(&may_begin), Arc::clone(&gone));
             move |some: Vec<Waiting<LookUp, Found>>| {
                 let (may_begin, gone) = (Arc::clone(&may_begin), Arc::clone(&gone));
@@ -165,16 +204,18 @@ mod tests {
             }
         });
         let reads = Reads::with(look_ups, turns, room);
-        let left = || reads.turns.available_permits() + reads.room.available_permits();
-        let identifier = Identifier::from_canonical(IdentifierClass::ShortCode, "4455");
+        let taken = || turns - reads.turns.available_permits() + reads.room.taken();
         for _ in 0..2 {
-            let given_up = tokio::time::timeout(Duration::ZERO, reads.load(&[&identifier])).await;
+            assert!(!reads.are_full());
+            let given_up = tokio::time::timeout(Duration::ZERO, reads.load(identifiers(1))).await;
             assert!(given_up.is_err(), "nothing answers");
         }
-        assert!(matches!(reads.load(&[&identifier]).await, Err(Unavailable::Overloaded)));
-        assert_eq!(left(), turns + room - 4);
+        assert!(reads.are_full());
+        assert!(matches!(reads.load(identifiers(1)).await, Err(Unavailable::Overloaded)));
+        assert_eq!(taken(), 4);
         may_begin.add_permits(2);
         gone.acquire_many(2).await.unwrap().forget();
-        assert_eq!(left(), turns + room, "both have had their turn");
+        assert_eq!(taken(), 0, "both have had their turn");
+        assert!(!reads.are_full());
     }
 }

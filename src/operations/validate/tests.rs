@@ -9,7 +9,7 @@ use numbering_domain::{Identifier, IdentifierClass, LeaseId};
 use tokio::time::Instant;
 
 use super::testing::{Bench, directory, eventually};
-use super::{Answer, Layer, Question, Unavailable};
+use super::{ASKED_OF_REDIS_MOST, Answer, Layer, QUESTION_COST, Question, Unavailable};
 use crate::devstack::Home;
 
 const MSISDN: &str = "+93701234567";
@@ -247,15 +247,15 @@ async fn each_of_those_who_look_up_at_once_is_told_of_its_own_numbers() {
         .collect();
     let mut alone = Vec::new();
     for identifier in &identifiers {
-        alone.push(bench.validation.reads.load(&[identifier]).await.unwrap().remove(0).snapshot);
+        alone.push(bench.validation.reads.load(vec![identifier.clone()]).await.unwrap().remove(0).snapshot);
     }
     let asked = (0..400).map(|turn| {
         // One, two or three, in any order, the same more than once.
         let places: Vec<usize> = (0..=turn % 3).map(|place| (turn * 7 + place * 5) % identifiers.len()).collect();
         let (validation, identifiers) = (Arc::clone(&bench.validation), identifiers.clone());
         tokio::spawn(async move {
-            let some: Vec<&Identifier> = places.iter().map(|place| &identifiers[*place]).collect();
-            let found = validation.reads.load(&some).await.unwrap();
+            let some = places.iter().map(|place| identifiers[*place].clone()).collect();
+            let found = validation.reads.load(some).await.unwrap();
             (places, found)
         })
     });
@@ -266,4 +266,125 @@ async fn each_of_those_who_look_up_at_once_is_told_of_its_own_numbers() {
             assert_eq!(found.snapshot, alone[place], "{:?}", identifiers[place]);
         }
     }
+}
+
+/// What is asked of many at once, and how it is told that there is no room.
+impl Bench {
+    fn shed(&self) -> u64 {
+        self.metrics.validations_shed.get()
+    }
+
+    async fn ask_many(&self, identifiers: &[&str]) -> Result<Vec<Layer>, Unavailable> {
+        let questions: Vec<Question<'_>> =
+            identifiers.iter().map(|identifier| Question { identifier, tenant: "tenant-a" }).collect();
+        let answers = self.validation.validate_many(&questions).await?;
+        Ok(answers.into_iter().map(|answer| answer.layer).collect())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nothing_more_can_be_looked_up_what_is_remembered_is_answered_and_the_rest_refused() {
+    let mut bench = Bench::start().await;
+    bench.layer().await;
+    bench.until_remembered().await;
+    bench.redis.kill().await;
+    eventually("Redis is known to be away", async || !bench.cache.snapshots().link().is_up()).await;
+    let full = bench.validation.reads.room.take(usize::MAX / 2).unwrap();
+    assert_eq!(bench.ask_many(&[MSISDN, "119", MSISDN]).await, Ok(vec![Layer::Process, Layer::None, Layer::Process]));
+    assert_eq!(bench.shed(), 0);
+    let missing = ["+93700000001", "+93700000002", "+93700000003"];
+    assert_eq!(bench.ask_many(&[&[MSISDN], missing.as_slice()].concat()).await, Err(Unavailable::Overloaded));
+    assert_eq!(bench.shed(), 1, "a call is counted once");
+    assert_eq!(bench.ask(missing[0], "tenant-a").await, Err(Unavailable::Overloaded));
+    assert_eq!(bench.shed(), 2);
+    drop(full);
+    assert_eq!(bench.ask_many(&missing).await, Ok(vec![Layer::Postgres; 3]));
+    assert_eq!(bench.shed(), 2);
+    eventually("the room is given back", async || bench.validation.reads.room.taken() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_redis_knows_is_answered_though_postgresql_has_no_room_and_too_much_for_redis_is_refused() {
+    let mut bench = Bench::start().await;
+    bench.ask_many(&[MSISDN, "free", "Paused"]).await.unwrap();
+    for key in ["FREE", "PAUSED"] {
+        let alpha = Identifier::from_canonical(IdentifierClass::Alpha, key);
+        eventually("it is in Redis", async || bench.is_in_redis(&alpha).await).await;
+    }
+    let other = Arc::clone(&bench.other);
+    let layer = async |identifier| other.validate(identifier, "tenant-a").await.map(|answer| answer.layer);
+    let shed = || other.metrics.validations_shed.get();
+
+    let full = other.reads.room.take(usize::MAX / 2).unwrap();
+    let questions = ["free", "nobody"].map(|identifier| Question { identifier, tenant: "tenant-a" });
+    assert_eq!(other.validate_many(&questions).await, Err(Unavailable::Overloaded), "one of them nobody can look up");
+    assert_eq!(shed(), 1);
+    assert_eq!(layer("free").await, Ok(Layer::Process), "Redis has told of it all the same");
+    drop(full);
+
+    let full = other.waiting_for_redis.take(usize::MAX / 2).unwrap();
+    assert_eq!(layer("Paused").await, Err(Unavailable::Overloaded), "PostgreSQL has no time for what Redis knows");
+    let questions = ["free", "Paused"].map(|identifier| Question { identifier, tenant: "tenant-a" });
+    assert_eq!(other.validate_many(&questions).await, Err(Unavailable::Overloaded));
+    assert_eq!(shed(), 3);
+    assert_eq!(layer("free").await, Ok(Layer::Process));
+    bench.redis.kill().await;
+    eventually("Redis is known to be away", async || layer("Paused").await == Ok(Layer::Postgres)).await;
+    drop(full);
+
+    bench.redis.start().await.unwrap();
+    eventually("Redis is back", async || other.cache.snapshots().link().is_up()).await;
+    eventually("caches are trusted", async || other.trust().trusted().is_some()).await;
+    assert_eq!(layer(MSISDN).await, Ok(Layer::Postgres), "it came back empty");
+    assert_eq!(other.waiting_for_redis.taken(), 0);
+    eventually("the room is given back", async || other.reads.room.taken() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_wait_for_a_turn_at_redis_and_take_room_for_each_identifier_once() {
+    let bench = Bench::start().await;
+    let validation = &bench.validation;
+    let busy = validation.asked_of_redis.acquire_many(u32::try_from(ASKED_OF_REDIS_MOST).unwrap()).await.unwrap();
+    let asked: Vec<_> = (0..40)
+        .map(|_| {
+            let validation = Arc::clone(validation);
+            tokio::spawn(async move {
+                let question = Question { identifier: "free", tenant: "tenant-a" };
+                validation.validate_many(&vec![question; 1_000]).await
+            })
+        })
+        .collect();
+    let waiting = |calls: usize| validation.waiting_for_redis.taken() == calls * (QUESTION_COST + 1);
+    eventually("all wait", async || waiting(40)).await;
+    asked[0].abort();
+    eventually("who has gone waits no more", async || waiting(39)).await;
+    drop(busy);
+    for answers in asked.into_iter().skip(1) {
+        let answers = answers.await.unwrap().expect("there is room");
+        assert_eq!(answers.len(), 1_000);
+        assert!(answers.iter().all(|answer| answer.verdict == refused(Refusal::NotLeased)));
+    }
+    assert!(waiting(0));
+    assert_eq!(validation.asked_of_redis.available_permits(), ASKED_OF_REDIS_MOST);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_wait_for_a_frozen_redis_go_on_to_postgresql() {
+    let bench = Bench::start().await;
+    bench.redis.freeze();
+    let frozen_at = Instant::now();
+    let asked: Vec<_> = (0..1_000)
+        .map(|n| {
+            let validation = Arc::clone(&bench.validation);
+            tokio::spawn(async move { validation.validate(&format!("+93700{n:06}"), "tenant-a").await })
+        })
+        .collect();
+    for answer in asked {
+        assert_eq!(answer.await.unwrap().map(|answer| answer.layer), Ok(Layer::Postgres));
+    }
+    // Each turn ends after the 100 ms that a call has here, and at the second the breaker opens.
+    assert!(frozen_at.elapsed() < Duration::from_secs(3), "{:?}", frozen_at.elapsed());
+    assert!(!bench.cache.snapshots().link().is_up());
+    assert_eq!(bench.validation.waiting_for_redis.taken(), 0);
+    bench.redis.thaw();
 }
