@@ -1,8 +1,9 @@
 //! Four times the load that can be carried: what can be answered in time is answered, the rest is refused at once, and when the
 //! load is gone everything is as before.
 //!
-//! Each call asks for many pairs that nothing remembers, so that the work is PostgreSQL's and the service's: of single calls, offered
-//! at four times the rate, a machine of two cores would have its hands full with the client's.
+//! Each call asks for many pairs that the process does not remember, so that the work is Redis' and the service's, and with Redis stopped
+//! PostgreSQL's and the service's: of single calls, offered at four times the rate, a machine of two cores would have its hands full
+//! with the client's.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +12,9 @@ use bytes::Bytes;
 
 use crate::caller::{Ask, Caller, many};
 use crate::figures::{Figure, Quantity};
-use crate::load::{as_f64, closed, open};
+use crate::load::{Judged, as_f64, closed, open};
 use crate::seed;
-use crate::stand::Stand;
+use crate::stand::{Site, Stand};
 
 use super::validate_miss::NO_MEMORY;
 
@@ -28,11 +29,12 @@ const CONNECTIONS: usize = 8;
 const PATIENCE_MS: u32 = 1_000;
 /// How much more than the peak.
 const TIMES: f64 = 4.0;
+/// For how many seconds Redis may be filled before it has what is asked about.
+const FILLING_MOST: u32 = 30;
 
 pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
     let site = stand.leased().await?;
     let replica = stand.replica(&site, &NO_MEMORY).await?;
-    stand.stack.redis.stop().await;
     let caller = Caller::connect(replica.grpc, CONNECTIONS, &stand.issuer.validator()?, Ask::Many).await?;
     let caller = caller.with_deadline(PATIENCE_MS)?;
     let leases = stand.sizes.leases;
@@ -46,31 +48,59 @@ pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
             caller.call(number, questions.get(index).cloned().unwrap_or_default()).await
         }
     };
+    filled(&site, (QUESTIONS * PAIRS).min(leases), &ask).await?;
+    let mut figures = overloaded("Redis serving", stand.sizes.span, &ask).await?;
+    stand.stack.redis.stop().await;
+    let without = overloaded("Redis stopped", stand.sizes.span, &ask).await;
+    stand.stack.redis.start().await?;
+    replica.stop().await;
+    figures.extend(without?);
+    Ok(figures)
+}
 
-    let span = stand.sizes.span;
+/// Asks until Redis knows all `identifiers` that are asked about.
+async fn filled<A, F>(site: &Site, identifiers: u64, ask: &A) -> anyhow::Result<()>
+where
+    A: Fn(u64) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = anyhow::Result<Judged>> + Send + 'static,
+{
+    let mut redis = redis::Client::open(site.part.redis_url.as_str())?.get_multiplexed_async_connection().await?;
+    for _ in 0..FILLING_MOST {
+        closed(UNDER_WAY, Duration::from_secs(1), ask.clone()).await?.all_good("filling Redis")?;
+        let known: u64 = redis::cmd("DBSIZE").query_async(&mut redis).await?;
+        if known >= identifiers {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("after {FILLING_MOST} s Redis does not know all that was asked about")
+}
+
+async fn overloaded<A, F>(when: &str, span: Duration, ask: &A) -> anyhow::Result<Vec<Figure>>
+where
+    A: Fn(u64) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = anyhow::Result<Judged>> + Send + 'static,
+{
     closed(UNDER_WAY, span / 2, ask.clone()).await?.all_good("warming up")?;
     let peak = closed(UNDER_WAY, span, ask.clone()).await?.all_good("the peak")?.rate();
     let overloaded = open(peak * TIMES, span * 2, ask.clone()).await?;
     // From the very moment that the load is gone.
-    let after = open(peak / 2.0, Duration::from_secs(1), ask).await?;
-    stand.stack.redis.start().await?;
-    replica.stop().await;
+    let after = open(peak / 2.0, Duration::from_secs(1), ask.clone()).await?;
 
     let pairs = |calls: f64| Quantity::per_second(calls * as_f64(PAIRS));
     let all = as_f64(overloaded.good + overloaded.refusals());
     let mut figures = vec![
-        Figure::told("four times the peak, pairs answered", pairs(overloaded.rate()))
+        Figure::told(format!("{when}, four times the peak, pairs answered"), pairs(overloaded.rate()))
             .beside(pairs(peak), "peak")
             .times_at_least(0.8),
-        Figure::told("offered", pairs(all / overloaded.elapsed.as_secs_f64())),
-        Figure::told("p95 of what was answered", Quantity::seconds(overloaded.quantile(0.95))),
+        Figure::told(format!("{when}, offered"), pairs(all / overloaded.elapsed.as_secs_f64())),
+        Figure::told(format!("{when}, p95 of what was answered"), Quantity::seconds(overloaded.quantile(0.95))),
     ];
     for (why, count) in &overloaded.refused {
-        figures.push(Figure::told(format!("refused: {why}"), Quantity::share(as_f64(*count) / all)));
+        figures.push(Figure::told(format!("{when}, refused: {why}"), Quantity::share(as_f64(*count) / all)));
     }
     let answered = as_f64(after.good) / as_f64(after.good + after.refusals());
     figures.push(Figure::at_least(
-        "half the peak, in the second after: answered",
+        format!("{when}, half the peak, in the second after: answered"),
         Quantity::share(answered),
         Quantity::share(0.99),
     ));
