@@ -16,6 +16,7 @@ use indexmap::IndexSet;
 use jiff::Timestamp;
 use numbering_domain::lease::{self, Facts, Refusal, Snapshot, Verdict};
 use numbering_domain::{Identifier, NumberingPlan};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, Found, Kept, Trust, Trusted};
@@ -26,9 +27,9 @@ use measured::Measured;
 use reads::Reads;
 use room::Room;
 
-/// How much Redis is asked at once by this replica, in identifiers: a few milliseconds' work, so that it answers in time whatever this
-/// replica's load. The others wait for their turn.
-const ASKED_OF_REDIS_MOST: usize = 4_096;
+/// How much Redis is asked at once by this replica, in identifiers: about a millisecond's work, so that it answers in time though this
+/// replica's load leaves it a fraction of a processor. The others wait for their turn.
+const ASKED_OF_REDIS_MOST: usize = 1_024;
 
 /// Nobody more is let in while so much waits to be asked or is asked of Redis. It is refused, and not asked of PostgreSQL, for which each
 /// identifier is dearer: that would take the time that Redis needs to answer.
@@ -108,7 +109,9 @@ pub struct Validation {
     plan: NumberingPlan,
     cache: Cache,
     waiting_for_redis: Room,
-    asked_of_redis: Semaphore,
+    asked_of_redis: Arc<Semaphore>,
+    /// Where Redis is asked: the threads that serve calls may be too busy with them to hear its answer in time.
+    runtime: Handle,
     reads: Reads,
     metrics: Arc<Metrics>,
     measured: Measured,
@@ -155,7 +158,8 @@ impl Validation {
             plan,
             cache,
             waiting_for_redis: Room::new(WAITING_FOR_REDIS_MOST),
-            asked_of_redis: Semaphore::new(ASKED_OF_REDIS_MOST),
+            asked_of_redis: Arc::new(Semaphore::new(ASKED_OF_REDIS_MOST)),
+            runtime: Handle::current(),
             reads,
             metrics,
             measured: Measured::default(),
@@ -247,7 +251,7 @@ impl Validation {
         if identifiers.is_empty() {
             return Ok(Vec::new());
         }
-        let found = self.known_to_redis(&identifiers).await?;
+        let (identifiers, found) = self.known_to_redis(identifiers).await?;
         let missing: Vec<Identifier> = identifiers
             .into_iter()
             .zip(&found)
@@ -263,25 +267,38 @@ impl Validation {
         trusted.is_some() && self.cache.snapshots().link().is_up()
     }
 
-    /// For each what Redis knows that is to be believed.
-    async fn known_to_redis(&self, identifiers: &[Identifier]) -> Result<Vec<Option<Known>>, Unavailable> {
-        let nothing = || Ok(identifiers.iter().map(|_| None).collect());
+    /// The identifiers again, and for each what Redis knows that is to be believed.
+    async fn known_to_redis(
+        &self,
+        identifiers: Vec<Identifier>,
+    ) -> Result<(Vec<Identifier>, Vec<Option<Known>>), Unavailable> {
+        let nothing = |identifiers: Vec<Identifier>| {
+            let found = identifiers.iter().map(|_| None).collect();
+            Ok((identifiers, found))
+        };
         if !self.may_ask_redis(self.trust().trusted().as_ref()) {
-            return nothing();
+            return nothing(identifiers);
         }
         let cost = QUESTION_COST + identifiers.len();
-        let _room = self.waiting_for_redis.take(cost).ok_or_else(|| self.shed())?;
+        let room = self.waiting_for_redis.take(cost).ok_or_else(|| self.shed())?;
         let turn = u32::try_from(cost.min(ASKED_OF_REDIS_MOST)).unwrap_or(u32::MAX);
         // It is closed by nobody.
-        let turn = self.asked_of_redis.acquire_many(turn).await.map_err(|_| Unavailable::Database)?;
+        let turn = Arc::clone(&self.asked_of_redis).acquire_many_owned(turn).await;
+        let turn = turn.map_err(|_| Unavailable::Database)?;
         // While it waited Redis may have gone.
         if !self.may_ask_redis(self.trust().trusted().as_ref()) {
-            return nothing();
+            return nothing(identifiers);
         }
-        let found = self.cache.snapshots().get_many(identifiers).await;
-        drop(turn);
+        let cache = self.cache.clone();
+        // Redis answers though who asked has gone: until then room and turn are taken.
+        let asked = self.runtime.spawn(async move {
+            let found = cache.snapshots().get_many(&identifiers).await;
+            drop((turn, room));
+            (identifiers, found)
+        });
+        let (identifiers, found) = asked.await.map_err(|_| Unavailable::Database)?;
         // Asked again: time has passed, and trust may have.
-        let Some(trusted) = self.trust().trusted() else { return nothing() };
+        let Some(trusted) = self.trust().trusted() else { return nothing(identifiers) };
         let believed = |(identifier, kept): (&Identifier, Option<Kept>)| {
             let kept = kept.filter(|kept| self.trust().believes(identifier, kept, &trusted))?;
             let known = Known {
@@ -293,7 +310,8 @@ impl Validation {
             self.trust().remember(identifier, kept);
             Some(known)
         };
-        Ok(identifiers.iter().zip(found).map(believed).collect())
+        let known = identifiers.iter().zip(found).map(believed).collect();
+        Ok((identifiers, known))
     }
 
     async fn known_to_postgres(&self, identifiers: Vec<Identifier>) -> Result<Vec<Known>, Unavailable> {
