@@ -126,15 +126,21 @@ mod tests {
         answers
     }
 
+    /// How large the batches were that each was in.
+    async fn sizes(answers: Vec<tokio::task::JoinHandle<Option<usize>>>) -> Vec<usize> {
+        let mut sizes = Vec::new();
+        for answer in answers {
+            sizes.push(answer.await.unwrap().unwrap());
+        }
+        sizes
+    }
+
     #[tokio::test]
     async fn what_comes_while_a_batch_is_worked_on_goes_in_the_next() {
         let (batches, may_go_on) = told(1, 4);
         let answers = asked(&batches, 6).await;
         may_go_on.add_permits(6);
-        let mut sizes = Vec::new();
-        for answer in answers {
-            sizes.push(answer.await.unwrap().unwrap());
-        }
+        let sizes = sizes(answers).await;
         assert_eq!(sizes, [1, 4, 4, 4, 4, 1]);
     }
 
@@ -168,10 +174,7 @@ mod tests {
         let (batches, may_go_on) = told(1, 1_000);
         let answers = asked(&batches, 1_001).await;
         may_go_on.add_permits(2);
-        let mut sizes = Vec::new();
-        for answer in answers {
-            sizes.push(answer.await.unwrap().unwrap());
-        }
+        let sizes = sizes(answers).await;
         assert_eq!((sizes[0], sizes[1], sizes[1_000]), (1, 1_000, 1_000));
     }
 
@@ -180,10 +183,7 @@ mod tests {
         let (batches, may_go_on) = told(2, 4);
         let answers = asked(&batches, 4).await;
         may_go_on.add_permits(4);
-        let mut sizes = Vec::new();
-        for answer in answers {
-            sizes.push(answer.await.unwrap().unwrap());
-        }
+        let sizes = sizes(answers).await;
         assert_eq!(sizes, [1, 1, 2, 2]);
     }
 

@@ -178,8 +178,8 @@ impl Store {
     }
 
     /// Like [`Store::new`], for statements about a table that is empty now and full in a moment, as the outbox and at first the journal:
-    /// they are planned each time. A plan
-    /// that PostgreSQL made once for an empty outbox, and kept, compared each of 500 entries with all of 20,000.
+    /// they are planned each time. A plan that PostgreSQL made once for an empty outbox, and kept, compared each of 500 entries with all
+    /// of 20,000.
     ///
     /// # Errors
     /// As there.

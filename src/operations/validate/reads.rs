@@ -130,8 +130,10 @@ impl Source {
     fn remember(&self, asked: &[&Identifier], loaded: &[LoadedSnapshot], inventory: Inventory) {
         let trust = self.cache.trust();
         for (identifier, loaded) in asked.iter().zip(loaded) {
-            match kept(loaded) {
-                Some(kept) => trust.remember(identifier, kept),
+            match &loaded.snapshot {
+                Some(snapshot) => {
+                    trust.remember(identifier, Kept { snapshot: snapshot.clone(), as_of: loaded.as_of });
+                }
                 None => trust.remember_absent(identifier, loaded.as_of, inventory),
             }
         }
@@ -142,19 +144,15 @@ impl Source {
         if !self.cache.snapshots().link().is_up() {
             return;
         }
-        for (identifier, loaded) in asked.iter().zip(loaded).filter(|(_, loaded)| loaded.snapshot.is_some()) {
-            match (self.fills.try_reserve(), kept(loaded)) {
-                (Ok(place), Some(kept)) => place.send(((*identifier).clone(), kept)),
-                _ => {
-                    self.metrics.redis_fills_dropped.inc();
-                }
-            }
+        for (identifier, loaded) in asked.iter().zip(loaded) {
+            let Some(snapshot) = &loaded.snapshot else { continue };
+            let Ok(place) = self.fills.try_reserve() else {
+                self.metrics.redis_fills_dropped.inc();
+                continue;
+            };
+            place.send(((*identifier).clone(), Kept { snapshot: snapshot.clone(), as_of: loaded.as_of }));
         }
     }
-}
-
-fn kept(loaded: &LoadedSnapshot) -> Option<Kept> {
-    Some(Kept { snapshot: loaded.snapshot.clone()?, as_of: loaded.as_of })
 }
 
 /// Puts into Redis what comes, and leaves half of its time to others. It ends when nothing can come any more.

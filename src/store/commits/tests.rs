@@ -113,6 +113,12 @@ async fn all_of(fates: Vec<Fate>) -> Vec<bool> {
     moved
 }
 
+/// Has a step twice, which PostgreSQL refuses.
+fn make_bad(wanted: &mut Wanted) {
+    let twice = wanted.transition.steps[0].clone();
+    wanted.transition.steps.push(twice);
+}
+
 #[tokio::test]
 async fn what_many_want_is_one_transaction_and_each_change_tells_who_asked_for_it() {
     let bench = Bench::start().await;
@@ -222,8 +228,7 @@ async fn who_waits_for_a_tenant_waits_for_no_number_of_it() {
 async fn who_is_hindered_beside_one_who_is_refused_waits_all_the_same() {
     let bench = Bench::start().await;
     let (waits, mut bad) = (bench.reserve("4000", "tenant-a").await, bench.reserve("4001", "tenant-b").await);
-    let twice = bad.transition.steps[0].clone();
-    bad.transition.steps.push(twice);
+    make_bad(&mut bad);
     bench
         .superuser
         .batch_execute("BEGIN; SELECT FROM numbering.numbers WHERE identifier = '4000' FOR UPDATE")
@@ -474,8 +479,7 @@ async fn each_answer_is_kept_under_its_own_claim_and_nothing_moves_without_it() 
 async fn what_postgresql_refuses_it_refuses_to_the_one_who_asked_for_it() {
     let bench = Bench::start().await;
     let (good, mut bad) = (bench.reserve("4000", "tenant-a").await, bench.reserve("4001", "tenant-a").await);
-    let twice = bad.transition.steps[0].clone();
-    bad.transition.steps.push(twice);
+    make_bad(&mut bad);
     let mut fates = at_once(&bench, vec![good, bad]);
     let refused = of(fates.pop().unwrap()).await.unwrap_err();
     assert!(refused.is_refusal(), "{refused}");
