@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use numbering_domain::Number;
 use serde_json::{Value, json};
 
 use super::{Job, JobError, Run};
@@ -42,6 +44,11 @@ impl Sweep {
     pub(super) fn new(kind: &'static Kind, store: Store, numbers: Arc<Numbers>, schedule: &str) -> Self {
         Self { kind, store, numbers, schedule: schedule.to_owned() }
     }
+
+    /// The next that are due.
+    async fn due_after(&self, after: Option<&Number>) -> Result<Vec<(Timestamp, Number)>, StoreError> {
+        self.store.load_due(self.kind.due, BATCH, after).await
+    }
 }
 
 impl Job for Sweep {
@@ -65,23 +72,37 @@ impl Job for Sweep {
         self.store.next_due(self.kind.due).await
     }
 
-    /// Until nothing is due any more.
+    /// Until nothing is due any more. While some are written down the next are read: they come after those, whose rows are locked.
     async fn run(&self, run: &Run) -> Result<Value, JobError> {
         let (mut swept, mut stuck) = (0, 0);
         let so_far = |swept: usize| json!({ self.kind.counted: swept });
+        let mut have_all_moved = true;
+        let mut due = self.due_after(None).await?;
         while run.may_go_on() {
-            let due = self.store.load_due(self.kind.due, BATCH).await?;
             let found = due.len();
-            let moved = self.numbers.write_down_time(&run.role(), &due, &run.origin()).await?;
+            let is_last = found < usize::try_from(BATCH).unwrap_or(usize::MAX);
+            let next = async {
+                match due.last() {
+                    Some((_, last)) if !is_last => self.due_after(Some(last)).await,
+                    _ => Ok(Vec::new()),
+                }
+            };
+            let (role, origin) = (run.role(), run.origin());
+            let (moved, next) = tokio::join!(self.numbers.write_down_time(&role, &due, &origin), next);
+            let moved = moved?;
             swept += moved;
-            if moved == found && found < usize::try_from(BATCH).unwrap_or(usize::MAX) {
+            have_all_moved &= moved == found;
+            if is_last && have_all_moved {
                 return Ok(so_far(swept));
             }
-            stuck = if moved == 0 { stuck + 1 } else { 0 };
+            stuck = if moved > 0 { 0 } else { stuck + u32::from(found > 0) };
             if stuck == STUCK_AFTER && run.may_go_on() {
                 let what = format!("{found} numbers are due and do not move");
                 return Err(JobError::Failed { what, so_far: so_far(swept) });
             }
+            // Those that did not move are met again from the beginning on.
+            due = if is_last { self.due_after(None).await? } else { next? };
+            have_all_moved |= is_last;
         }
         Err(JobError::Interrupted { so_far: so_far(swept) })
     }

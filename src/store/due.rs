@@ -38,15 +38,25 @@ impl Store {
         Ok(seconds.flatten().map(remaining))
     }
 
-    /// The numbers that are due, at most `most`, each with the moment it was read at.
-    pub async fn load_due(&self, due: Due, most: i64) -> Result<Vec<(Timestamp, Number)>, StoreError> {
+    /// The numbers that are due, the longest overdue first, at most `most`, each with the moment it was read at; those that come after
+    /// `after`, where that is given: one that was due.
+    pub async fn load_due(
+        &self,
+        due: Due,
+        most: i64,
+        after: Option<&Number>,
+    ) -> Result<Vec<(Timestamp, Number)>, StoreError> {
         let sql = match due {
             Due::Reservations => include_str!("due_reservations.sql"),
             Due::Leases => include_str!("due_leases.sql"),
             Due::Rests => include_str!("due_resting.sql"),
         };
         let expected = self.clock().expected();
-        let rows = self.query(sql, &[&most, &expected.now, &expected.tolerance_seconds]).await?;
+        let deadline = after.and_then(|after| after.state.deadline());
+        let identifier = after.map(|after| after.identifier.key());
+        let parameters: [&(dyn ToSql + Sync); 5] =
+            [&most, &expected.now, &expected.tolerance_seconds, &deadline, &identifier];
+        let rows = self.query(sql, &parameters).await?;
         rows.iter().map(|row| Reading::new(row, "a number that is due").dated_number()).collect()
     }
 }

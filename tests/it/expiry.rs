@@ -87,6 +87,45 @@ async fn a_reservation_and_a_hold_are_released_within_two_seconds_and_the_events
 }
 
 #[tokio::test]
+async fn thousands_that_run_out_together_are_released_in_one_run_also_those_that_somebody_changes_meanwhile() {
+    let app = TestApp::start().await;
+    let (database, mut changing) = (app.superuser().await, app.superuser().await);
+    let tenants = ["tenant-a", "tenant-b"];
+    database.execute(include_str!("../../benches/bar/seed/tenants.sql"), &[&tenants.as_slice()]).await.unwrap();
+    let reservations = include_str!("../../benches/bar/seed/reservations.sql");
+    let many = 2_100_i64;
+    let rows = database.query(reservations, &[&770_000_000_i64, &many, &tenants.as_slice(), &1.0]).await.unwrap();
+    let (first, later): (String, String) = (rows[0].get(0), rows[500].get(0));
+    let last_deadline = Timestamp::from_millisecond(rows[rows.len() - 1].get(2)).unwrap();
+
+    // The run begins with the first, and waits for it until all are due; then it waits for the other, among the first thousand.
+    let sql = "UPDATE numbering.numbers SET version = version + 1 WHERE identifier = $1";
+    let mut other = app.superuser().await;
+    let (of_first, of_later) = (changing.transaction().await.unwrap(), other.transaction().await.unwrap());
+    of_first.execute(sql, &[&first]).await.unwrap();
+    of_later.execute(sql, &[&later]).await.unwrap();
+    app.until_database_time(last_deadline).await;
+    of_first.commit().await.unwrap();
+    let waits =
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')";
+    until("the run waits for the other", async || database.query_one(waits, &[]).await.unwrap().get(0)).await;
+    of_later.commit().await.unwrap();
+
+    until_written(&database, &later, "AVAILABLE").await;
+    let written = "SELECT (SELECT count(*) FROM numbering.claims),
+            (SELECT count(*) FROM numbering.numbers WHERE state = 'AVAILABLE'),
+            (SELECT count(DISTINCT subject) FROM numbering.journal WHERE type = 'numbering.reservation.released'),
+            (SELECT count(*) FROM numbering.journal WHERE type = 'numbering.reservation.released'),
+            (SELECT sum(used_reservations) FROM numbering.tenants)";
+    let row = database.query_one(written, &[]).await.unwrap();
+    assert_eq!([0, 1, 2, 3, 4].map(|column| row.get::<_, i64>(column)), [0, many, many, many, 0]);
+    let admin = app.admin();
+    let released = async || job(&admin, "release_expired").await.unwrap()["lastResult"]["result"]["released"].clone();
+    until("the run has said what it did", async || released().await == json!(many)).await;
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn an_extended_reservation_is_let_go_at_its_new_end_and_not_at_the_old_one() {
     let settings = [("NUMBERING_POLICY__RESERVATION_TTL", "2s"), ("NUMBERING_POLICY__RESERVATION_CEILING", "5s")];
     let app = TestApp::start_with(&settings).await;

@@ -184,7 +184,7 @@ impl Model {
 
     /// What is due is what the model says is due, and ends as the model says.
     async fn sweep(&mut self, due: Due) {
-        let found = self.store.load_due(due, 100).await.unwrap();
+        let found = self.store.load_due(due, 100, None).await.unwrap();
         // All rows of a list have one moment.
         let Some(now) = found.first().map(|(now, _)| *now) else { return };
         let of_this_kind = |state: &State| match due {
