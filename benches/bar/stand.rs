@@ -89,6 +89,13 @@ impl Site {
         format!("+93{}", seed::INVENTORY_FROM + seed::scattered(place, self.numbers) * self.step)
     }
 
+    /// Has PostgreSQL read all numbers and their keys into its memory, as one that serves them for long has them there.
+    pub(crate) async fn warm(&self) -> anyhow::Result<()> {
+        let client = self.superuser().await?;
+        let warm = client.batch_execute(include_str!("seed/warm.sql")).await;
+        warm.context("the inventory is not read into memory")
+    }
+
     /// A connection with every right.
     pub(crate) async fn superuser(&self) -> anyhow::Result<Client> {
         connect(&self.superuser_url).await

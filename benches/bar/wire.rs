@@ -3,7 +3,7 @@
 //! h2load is such a client too, but it asks the same question always; the crate `h2` takes a quarter of a machine of two cores.
 //! What goes over the wire is what h2load sends: the token with each call, compressed, as nghttp2 has nobody remember it.
 //!
-//! What must stay true: an answer counts as good only when its message, which comes in one frame, says so, and its stream ends well.
+//! What must stay true: an answer counts as good only when its message comes, in one frame, says so, and its stream ends well.
 //! No window needs care: a stream's answer is far less than one, and a connection's is opened as wide as it goes, which is enough for
 //! two gigabytes of answers.
 
@@ -51,6 +51,8 @@ pub(crate) struct Wire<'a> {
     pub(crate) server: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) token: &'a str,
+    /// Whether only yes is a good answer, and not any.
+    pub(crate) valid_only: bool,
 }
 
 impl Wire<'_> {
@@ -95,6 +97,7 @@ struct Connection {
     next_stream: u32,
     under_way: Vec<Call>,
     out: BytesMut,
+    valid_only: bool,
     outcome: Outcome,
 }
 
@@ -107,7 +110,8 @@ impl Connection {
         frame(&mut out, WINDOW_UPDATE, 0, 0, &WINDOW_MORE.to_be_bytes());
         let heads = heads(&wire.server.to_string(), wire.token)?;
         let (under_way, outcome) = (Vec::new(), Outcome::new()?);
-        Ok(Self { stream, heads, questions, next, next_stream: 1, under_way, out, outcome })
+        let valid_only = wire.valid_only;
+        Ok(Self { stream, heads, questions, next, next_stream: 1, under_way, out, valid_only, outcome })
     }
 
     /// Keeps `calls` going until then, and waits for the last.
@@ -152,7 +156,7 @@ impl Connection {
                 // A stream that has ended may be reset after that.
                 let place = self.under_way.iter().position(|call| call.stream == stream);
                 let Some(place) = place else { return Ok(false) };
-                self.under_way[place].is_good |= kind == DATA && is_valid(Ask::One, payload);
+                self.under_way[place].is_good |= kind == DATA && (!self.valid_only || is_valid(Ask::One, payload));
                 if kind == RST_STREAM || flags & END_STREAM != 0 {
                     let call = self.under_way.swap_remove(place);
                     let judged = match (kind, call.is_good) {

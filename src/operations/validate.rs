@@ -5,7 +5,8 @@
 //! PostgreSQL primary. Where neither can be had the answer is [`Unavailable`]: never a guess.
 
 mod measured;
-mod reads;
+mod postgres_reads;
+mod redis_reads;
 mod room;
 
 use std::fmt;
@@ -16,27 +17,14 @@ use indexmap::IndexSet;
 use jiff::Timestamp;
 use numbering_domain::lease::{self, Facts, Refusal, Snapshot, Verdict};
 use numbering_domain::{Identifier, NumberingPlan};
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 use crate::cache::{Cache, Found, Kept, Trust, Trusted};
 use crate::store::Store;
 use crate::store::snapshot::LoadedSnapshot;
 use crate::telemetry::Metrics;
 use measured::Measured;
-use reads::Reads;
-use room::Room;
-
-/// How much Redis is asked at once by this replica, in identifiers: about a millisecond's work, so that it answers in time though this
-/// replica's load leaves it a fraction of a processor. The others wait for their turn.
-const ASKED_OF_REDIS_MOST: usize = 1_024;
-
-/// Nobody more is let in while so much waits to be asked or is asked of Redis. It is refused, and not asked of PostgreSQL, for which each
-/// identifier is dearer: that would take the time that Redis needs to answer.
-const WAITING_FOR_REDIS_MOST: usize = 32_768;
-
-/// What a question to Redis costs beside the identifiers that it is about, in identifiers.
-const QUESTION_COST: usize = 16;
+use postgres_reads::PostgresReads;
+use redis_reads::RedisReads;
 
 /// Where the facts of an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,11 +96,8 @@ pub struct Question<'a> {
 pub struct Validation {
     plan: NumberingPlan,
     cache: Cache,
-    waiting_for_redis: Room,
-    asked_of_redis: Arc<Semaphore>,
-    /// Where Redis is asked: the threads that serve calls may be too busy with them to hear its answer in time.
-    runtime: Handle,
-    reads: Reads,
+    redis: RedisReads,
+    postgres: PostgresReads,
     metrics: Arc<Metrics>,
     measured: Measured,
 }
@@ -153,17 +138,9 @@ impl Validation {
     /// Outside a Tokio runtime.
     #[must_use]
     pub fn start(plan: NumberingPlan, store: Store, cache: Cache, look_ups_most: usize, metrics: Arc<Metrics>) -> Self {
-        let reads = Reads::start(store, cache.clone(), look_ups_most, Arc::clone(&metrics));
-        Self {
-            plan,
-            cache,
-            waiting_for_redis: Room::new(WAITING_FOR_REDIS_MOST),
-            asked_of_redis: Arc::new(Semaphore::new(ASKED_OF_REDIS_MOST)),
-            runtime: Handle::current(),
-            reads,
-            metrics,
-            measured: Measured::default(),
-        }
+        let redis = RedisReads::new(cache.clone());
+        let postgres = PostgresReads::start(store, cache.clone(), look_ups_most, Arc::clone(&metrics));
+        Self { plan, cache, redis, postgres, metrics, measured: Measured::default() }
     }
 
     /// Answers one question. A text that no tenant can bear holds nothing: where a tenant would decide it gets
@@ -210,12 +187,12 @@ impl Validation {
     /// is missing ends it: an overloaded service does not spend on a call that it will refuse.
     fn begun(&self, questions: &[Question<'_>]) -> Result<(Vec<Begun>, Vec<Identifier>), Unavailable> {
         let trusted = self.trust().trusted();
-        let hopeless =
-            if self.may_ask_redis(trusted.as_ref()) { self.waiting_for_redis.is_full() } else { self.reads.are_full() };
+        let may_ask_redis = self.redis.may_be_asked(trusted.as_ref());
+        let hopeless = if may_ask_redis { self.redis.are_full() } else { self.postgres.are_full() };
         let mut missing = IndexSet::new();
         let look_at = |question| match self.answerable(question, trusted.as_ref()) {
             Answerable::Now(answer) => Ok(Begun::Answered(answer)),
-            Answerable::LookUp(_) if hopeless => Err(self.shed()),
+            Answerable::LookUp(_) if hopeless => Err(self.counted(Unavailable::Overloaded)),
             Answerable::LookUp(identifier) => Ok(Begun::Missing(missing.insert_full(identifier).0)),
         };
         let begun = questions.iter().map(look_at).collect::<Result<Vec<Begun>, Unavailable>>()?;
@@ -262,47 +239,21 @@ impl Validation {
         found.into_iter().map(|found| found.or_else(|| loaded.next()).ok_or(Unavailable::Database)).collect()
     }
 
-    /// Nothing that Redis says is believed without trust.
-    fn may_ask_redis(&self, trusted: Option<&Trusted>) -> bool {
-        trusted.is_some() && self.cache.snapshots().link().is_up()
-    }
-
     /// The identifiers again, and for each what Redis knows that is to be believed.
     async fn known_to_redis(
         &self,
         identifiers: Vec<Identifier>,
     ) -> Result<(Vec<Identifier>, Vec<Option<Known>>), Unavailable> {
-        let nothing = |identifiers: Vec<Identifier>| {
-            let found = identifiers.iter().map(|_| None).collect();
-            Ok((identifiers, found))
-        };
-        if !self.may_ask_redis(self.trust().trusted().as_ref()) {
-            return nothing(identifiers);
-        }
-        let cost = QUESTION_COST + identifiers.len();
-        let room = self.waiting_for_redis.take(cost).ok_or_else(|| self.shed())?;
-        let turn = u32::try_from(cost.min(ASKED_OF_REDIS_MOST)).unwrap_or(u32::MAX);
-        // It is closed by nobody.
-        let turn = Arc::clone(&self.asked_of_redis).acquire_many_owned(turn).await;
-        let turn = turn.map_err(|_| Unavailable::Database)?;
-        // While it waited Redis may have gone.
-        if !self.may_ask_redis(self.trust().trusted().as_ref()) {
-            return nothing(identifiers);
-        }
-        let cache = self.cache.clone();
-        // Redis answers though who asked has gone: until then room and turn are taken.
-        let asked = self.runtime.spawn(async move {
-            let found = cache.snapshots().get_many(&identifiers).await;
-            drop((turn, room));
-            (identifiers, found)
-        });
-        let (identifiers, found) = asked.await.map_err(|_| Unavailable::Database)?;
-        // Asked again: time has passed, and trust may have.
-        let Some(trusted) = self.trust().trusted() else { return nothing(identifiers) };
+        let (identifiers, found) = self.redis.load(identifiers).await.map_err(|error| self.counted(error))?;
+        // Asked after the answer: time has passed, and trust may have.
+        let trusted = self.trust().trusted();
         let believed = |(identifier, kept): (&Identifier, Option<Kept>)| {
-            let kept = kept.filter(|kept| self.trust().believes(identifier, kept, &trusted))?;
+            let (kept, trusted) = kept.zip(trusted.as_ref())?;
+            if !self.trust().believes(identifier, &kept, trusted) {
+                return None;
+            }
             let known = Known {
-                holder_suspended: is_holder_suspended(&kept.snapshot, &trusted),
+                holder_suspended: is_holder_suspended(&kept.snapshot, trusted),
                 snapshot: Some(kept.snapshot.clone()),
                 now: trusted.now(),
                 layer: Layer::Redis,
@@ -318,10 +269,7 @@ impl Validation {
         if identifiers.is_empty() {
             return Ok(Vec::new());
         }
-        let loaded = self.reads.load(identifiers).await.map_err(|unavailable| match unavailable {
-            Unavailable::Overloaded => self.shed(),
-            Unavailable::Database => unavailable,
-        })?;
+        let loaded = self.postgres.load(identifiers).await.map_err(|error| self.counted(error))?;
         let known = |loaded: LoadedSnapshot| Known {
             snapshot: loaded.snapshot,
             holder_suspended: loaded.holder_suspended,
@@ -332,9 +280,11 @@ impl Validation {
     }
 
     /// Counts a call that is turned away.
-    fn shed(&self) -> Unavailable {
-        self.metrics.validations_shed.inc();
-        Unavailable::Overloaded
+    fn counted(&self, why: Unavailable) -> Unavailable {
+        if why == Unavailable::Overloaded {
+            self.metrics.validations_shed.inc();
+        }
+        why
     }
 }
 

@@ -1,57 +1,74 @@
 //! Whether a transition or a validation takes longer as the inventory grows tenfold.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::caller::{Ask, Caller, one};
+use bytes::Bytes;
+
+use crate::caller::one;
 use crate::figures::{Figure, Quantity, median};
-use crate::load::closed;
 use crate::process::until_calm;
 use crate::seed;
 use crate::stand::{Replica, Site, Stand};
+use crate::wire::Wire;
 
 use super::commands::{until_published, whole_lives};
 
 /// Validations under way.
 const UNDER_WAY: usize = 128;
 const CONNECTIONS: usize = 8;
+/// Rounds for each of the others' measurements, each a part as long: the two inventories differ by less than the machine does from itself
+/// within seconds.
+const FINER: u32 = 6;
 
 pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
     let whole = stand.sizes.inventory;
     let sites = [stand.inventory(whole).await?, stand.inventory(whole / 10).await?];
     let replicas = [stand.replica(&sites[0], &[]).await?, stand.replica(&sites[1], &[]).await?];
+    for (site, replica) in sites.iter().zip(&replicas) {
+        site.warm().await?;
+        until_calm(replica.pid()?, Duration::from_secs(5)).await?;
+    }
     let (mut transitions, mut misses) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
-    // More rounds than elsewhere, and shorter: the one differs from the other by less than the machine does from itself.
-    let span = stand.sizes.span / 2;
-    for round in 0..2 * stand.sizes.rounds {
+    let span = stand.sizes.span / FINER;
+    let rounds = stand.sizes.rounds * FINER as usize;
+    // More than there is time for, and half of the smaller inventory in all.
+    let asked = whole / 10 / 2 / u64::try_from(rounds)?;
+    for round in 0..rounds {
         // The one is as often the first as the other: what a round leaves behind meets both.
         for turn in 0..2 {
             let index = (round + turn) % 2;
             let (site, replica) = (&sites[index], &replicas[index]);
-            until_calm(replica.pid()?, Duration::from_secs(5)).await?;
             let rate = whole_lives(stand, site, replica, seed::TENANTS, span).await?;
             transitions[index].push(1.0 / rate);
             until_published(site).await?;
-            misses[index].push(1.0 / miss_rate(stand, site, replica, span / 2).await?);
+            misses[index].push(1.0 / miss_rate(stand, site, replica, asked, span / 2).await?);
         }
     }
     for replica in replicas {
         replica.stop().await;
     }
-    let figure = |what: &str, [large, small]: [Vec<f64>; 2]| {
-        let (large, small) = (Quantity::seconds(median(large)), Quantity::seconds(median(small)));
-        Figure::told(what, large).beside(small, "a tenth").times_at_most(1.1)
-    };
-    Ok(vec![figure("time a transition", transitions), figure("time a validation that misses", misses)])
+    Ok([figures("a transition", transitions), figures("a validation that misses", misses)].concat())
 }
 
-/// Validations a second of numbers that nobody has asked about.
-async fn miss_rate(stand: &Stand, site: &Site, replica: &Replica, span: Duration) -> anyhow::Result<f64> {
-    let caller = Caller::connect(replica.grpc, CONNECTIONS, &stand.issuer.validator()?, Ask::One).await?;
-    let caller = caller.whatever_is_said();
-    let asked = site.clone();
-    let ask = move |number| {
-        let (caller, question) = (caller.clone(), one((asked.identifier(asked.take(1)), seed::tenant(0))));
-        async move { caller.call(number, question).await }
-    };
-    Ok(closed(UNDER_WAY, span, ask).await?.all_good("validations that miss")?.rate())
+/// Of each round the two were measured within seconds of each other, so that what the machine does meanwhile is the same for both.
+fn figures(what: &str, [large, small]: [Vec<f64>; 2]) -> Vec<Figure> {
+    let ratio = median(large.iter().zip(&small).map(|(large, small)| large / small).collect());
+    let (large, small) = (Quantity::seconds(median(large)), Quantity::seconds(median(small)));
+    vec![
+        Figure::told(format!("time {what}"), large).beside(small, "a tenth"),
+        Figure::at_most(format!("{what}, to a tenth in the same round"), Quantity::times(ratio), Quantity::times(1.1)),
+    ]
+}
+
+/// Validations a second of numbers that nobody has asked about, of `count` at most.
+async fn miss_rate(stand: &Stand, site: &Site, replica: &Replica, count: u64, span: Duration) -> anyhow::Result<f64> {
+    let first = site.take(count);
+    let question = |place| one((site.identifier(place), seed::tenant(0)));
+    let questions: Arc<Vec<Bytes>> = Arc::new((first..first + count).map(question).collect());
+    let token = stand.issuer.validator()?;
+    let wire = Wire { server: replica.grpc, connections: CONNECTIONS, token: &token, valid_only: false };
+    let outcome = wire.closed(UNDER_WAY, span, &questions).await?.all_good("validations that miss")?;
+    anyhow::ensure!(outcome.good <= count, "{} validations, and {count} numbers to ask about", outcome.good);
+    Ok(outcome.rate())
 }

@@ -8,8 +8,9 @@ use numbering_domain::lease::{Facts, Refusal, Snapshot, Verdict};
 use numbering_domain::{Identifier, IdentifierClass, LeaseId};
 use tokio::time::Instant;
 
+use super::redis_reads::{ASKED_MOST, QUESTION_COST};
 use super::testing::{Bench, directory, eventually};
-use super::{ASKED_OF_REDIS_MOST, Answer, Layer, QUESTION_COST, Question, Unavailable};
+use super::{Answer, Layer, Question, Unavailable};
 use crate::devstack::Home;
 
 const MSISDN: &str = "+93701234567";
@@ -247,7 +248,7 @@ async fn each_of_those_who_look_up_at_once_is_told_of_its_own_numbers() {
         .collect();
     let mut alone = Vec::new();
     for identifier in &identifiers {
-        alone.push(bench.validation.reads.load(vec![identifier.clone()]).await.unwrap().remove(0).snapshot);
+        alone.push(bench.validation.postgres.load(vec![identifier.clone()]).await.unwrap().remove(0).snapshot);
     }
     let asked = (0..400).map(|turn| {
         // One, two or three, in any order, the same more than once.
@@ -255,7 +256,7 @@ async fn each_of_those_who_look_up_at_once_is_told_of_its_own_numbers() {
         let (validation, identifiers) = (Arc::clone(&bench.validation), identifiers.clone());
         tokio::spawn(async move {
             let some = places.iter().map(|place| identifiers[*place].clone()).collect();
-            let found = validation.reads.load(some).await.unwrap();
+            let found = validation.postgres.load(some).await.unwrap();
             (places, found)
         })
     });
@@ -289,7 +290,7 @@ async fn where_nothing_more_can_be_looked_up_what_is_remembered_is_answered_and_
     bench.until_remembered().await;
     bench.redis.kill().await;
     eventually("Redis is known to be away", async || !bench.cache.snapshots().link().is_up()).await;
-    let full = bench.validation.reads.room.take(usize::MAX / 2).unwrap();
+    let full = bench.validation.postgres.room.take(usize::MAX / 2).unwrap();
     assert_eq!(bench.ask_many(&[MSISDN, "119", MSISDN]).await, Ok(vec![Layer::Process, Layer::None, Layer::Process]));
     assert_eq!(bench.shed(), 0);
     let missing = ["+93700000001", "+93700000002", "+93700000003"];
@@ -300,7 +301,7 @@ async fn where_nothing_more_can_be_looked_up_what_is_remembered_is_answered_and_
     drop(full);
     assert_eq!(bench.ask_many(&missing).await, Ok(vec![Layer::Postgres; 3]));
     assert_eq!(bench.shed(), 2);
-    eventually("the room is given back", async || bench.validation.reads.room.taken() == 0).await;
+    eventually("the room is given back", async || bench.validation.postgres.room.taken() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -315,14 +316,14 @@ async fn what_redis_knows_is_answered_though_postgresql_has_no_room_and_too_much
     let layer = async |identifier| other.validate(identifier, "tenant-a").await.map(|answer| answer.layer);
     let shed = || other.metrics.validations_shed.get();
 
-    let full = other.reads.room.take(usize::MAX / 2).unwrap();
+    let full = other.postgres.room.take(usize::MAX / 2).unwrap();
     let questions = ["free", "nobody"].map(|identifier| Question { identifier, tenant: "tenant-a" });
     assert_eq!(other.validate_many(&questions).await, Err(Unavailable::Overloaded), "one of them nobody can look up");
     assert_eq!(shed(), 1);
     assert_eq!(layer("free").await, Ok(Layer::Process), "Redis has told of it all the same");
     drop(full);
 
-    let full = other.waiting_for_redis.take(usize::MAX / 2).unwrap();
+    let full = other.redis.room.take(usize::MAX / 2).unwrap();
     assert_eq!(layer("Paused").await, Err(Unavailable::Overloaded), "PostgreSQL has no time for what Redis knows");
     let questions = ["free", "Paused"].map(|identifier| Question { identifier, tenant: "tenant-a" });
     assert_eq!(other.validate_many(&questions).await, Err(Unavailable::Overloaded));
@@ -336,15 +337,15 @@ async fn what_redis_knows_is_answered_though_postgresql_has_no_room_and_too_much
     eventually("Redis is back", async || other.cache.snapshots().link().is_up()).await;
     eventually("caches are trusted", async || other.trust().trusted().is_some()).await;
     assert_eq!(layer(MSISDN).await, Ok(Layer::Postgres), "it came back empty");
-    assert_eq!(other.waiting_for_redis.taken(), 0);
-    eventually("the room is given back", async || other.reads.room.taken() == 0).await;
+    assert_eq!(other.redis.room.taken(), 0);
+    eventually("the room is given back", async || other.postgres.room.taken() == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_wait_for_a_turn_at_redis_and_take_room_for_each_identifier_once() {
     let bench = Bench::start().await;
     let validation = &bench.validation;
-    let busy = validation.asked_of_redis.acquire_many(u32::try_from(ASKED_OF_REDIS_MOST).unwrap()).await.unwrap();
+    let busy = validation.redis.turns.acquire_many(u32::try_from(ASKED_MOST).unwrap()).await.unwrap();
     let asked: Vec<_> = (0..40)
         .map(|_| {
             let validation = Arc::clone(validation);
@@ -354,7 +355,7 @@ async fn calls_wait_for_a_turn_at_redis_and_take_room_for_each_identifier_once()
             })
         })
         .collect();
-    let waiting = |calls: usize| validation.waiting_for_redis.taken() == calls * (QUESTION_COST + 1);
+    let waiting = |calls: usize| validation.redis.room.taken() == calls * (QUESTION_COST + 1);
     eventually("all wait", async || waiting(40)).await;
     asked[0].abort();
     eventually("who has gone waits no more", async || waiting(39)).await;
@@ -365,7 +366,7 @@ async fn calls_wait_for_a_turn_at_redis_and_take_room_for_each_identifier_once()
         assert!(answers.iter().all(|answer| answer.verdict == refused(Refusal::NotLeased)));
     }
     eventually("all have had their turn", async || {
-        waiting(0) && validation.asked_of_redis.available_permits() == ASKED_OF_REDIS_MOST
+        waiting(0) && validation.redis.turns.available_permits() == ASKED_MOST
     })
     .await;
 }
@@ -387,6 +388,6 @@ async fn those_who_wait_for_a_frozen_redis_go_on_to_postgresql() {
     // Each turn ends after the 100 ms that a call has here, and at the second the breaker opens.
     assert!(frozen_at.elapsed() < Duration::from_secs(3), "{:?}", frozen_at.elapsed());
     assert!(!bench.cache.snapshots().link().is_up());
-    assert_eq!(bench.validation.waiting_for_redis.taken(), 0);
+    assert_eq!(bench.validation.redis.room.taken(), 0);
     bench.redis.thaw();
 }

@@ -52,7 +52,7 @@ struct LookUp {
 type Found = Result<Vec<LoadedSnapshot>, Unavailable>;
 
 /// The way to PostgreSQL.
-pub(super) struct Reads {
+pub(super) struct PostgresReads {
     look_ups: Batches<LookUp, Found>,
     /// For look-ups.
     turns: Arc<Semaphore>,
@@ -60,7 +60,7 @@ pub(super) struct Reads {
     pub(super) room: Room,
 }
 
-impl Reads {
+impl PostgresReads {
     /// Starts to look up, and to keep in `cache` what was found. It ends when this is dropped.
     /// At most `most` look-ups wait or are made.
     pub(super) fn start(store: Store, cache: Cache, most: usize, metrics: Arc<Metrics>) -> Self {
@@ -201,7 +201,7 @@ mod tests {
                 }
             }
         });
-        let reads = Reads::with(look_ups, turns, room);
+        let reads = PostgresReads::with(look_ups, turns, room);
         let taken = || turns - reads.turns.available_permits() + reads.room.taken();
         for _ in 0..2 {
             assert!(!reads.are_full());
