@@ -174,7 +174,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Settings`] where the URL does not parse.
     pub fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
-        Self::with_options(settings, "")
+        // A plan that was made while a table was small is kept while it grows; it would read all of it each time, dead rows too, until
+        // autovacuum has been there. The few statements that are to read a whole table say so.
+        Self::with_options(settings, " -c enable_seqscan=off")
     }
 
     /// Like [`Store::new`], for statements about a table that is empty now and full in a moment, as the outbox and at first the journal:

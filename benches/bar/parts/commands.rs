@@ -86,7 +86,7 @@ async fn whole_life(rest: &mut Rest, number: &str) -> anyhow::Result<()> {
 
 /// Transitions a second of `pgbench`.
 async fn plain_statements(stand: &Stand, site: &Site, tenants: usize) -> anyhow::Result<f64> {
-    let base = site.take(NUMBERS_OF_A_RUN);
+    let base = site.take(NUMBERS_OF_A_RUN / stand.sizes.divisor);
     let number = |value: u64| i64::try_from(value).context("a number beyond all bounds");
     let run = Pgbench {
         url: site.superuser_url(),

@@ -174,7 +174,25 @@ async fn fill(cache: Cache, mut waiting: mpsc::Receiver<(Identifier, Kept)>) {
 mod tests {
     use numbering_domain::IdentifierClass;
 
+    use super::super::testing::Bench;
     use super::*;
+
+    #[tokio::test]
+    async fn what_finds_no_place_to_wait_is_counted_and_not_put_into_redis() {
+        let bench = Bench::start().await;
+        let (fills, mut waiting) = mpsc::channel(2);
+        let (store, cache, metrics) = (bench.store.clone(), bench.cache.clone(), Arc::clone(&bench.metrics));
+        let source = Source { store, cache, fills, metrics };
+        // In order, the second is not there.
+        let asked = ["BARRED", "NOWHERE", "OVERDUE", "PAUSED"]
+            .map(|key| Identifier::from_canonical(IdentifierClass::Alpha, key));
+        let asked: Vec<&Identifier> = asked.iter().collect();
+        let loaded = bench.store.load_snapshots(&asked, QUERY_LIMIT).await.unwrap();
+        source.fill(&asked, &loaded);
+        let mut next = || waiting.try_recv().ok().map(|(identifier, _)| identifier);
+        assert_eq!([next().as_ref(), next().as_ref(), next().as_ref()], [Some(asked[0]), Some(asked[2]), None]);
+        assert_eq!(bench.metrics.redis_fills_dropped.get(), 1);
+    }
 
     fn identifiers(many: usize) -> Vec<Identifier> {
         vec![Identifier::from_canonical(IdentifierClass::ShortCode, "4455"); many]

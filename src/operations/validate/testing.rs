@@ -21,6 +21,7 @@ use crate::telemetry::Metrics;
 pub(crate) struct Bench {
     pub(crate) redis: Server,
     pub(crate) superuser: Client,
+    pub(crate) store: Store,
     pub(crate) cache: Cache,
     pub(crate) validation: Arc<Validation>,
     /// As another replica on the same servers has it, which has been there for as long.
@@ -90,7 +91,17 @@ impl Bench {
         let stop = CancellationToken::new();
         let (cache, validation) = replica(&store, journal(), &redis, &metrics, &stop).await;
         let (_, other) = replica(&store, journal(), &redis, &Arc::default(), &stop).await;
-        Self { redis, superuser, cache, validation, other, metrics, _stop: stop.drop_guard(), _directory: directory }
+        Self {
+            redis,
+            superuser,
+            store,
+            cache,
+            validation,
+            other,
+            metrics,
+            _stop: stop.drop_guard(),
+            _directory: directory,
+        }
     }
 
     pub(crate) fn trusted(&self) -> Option<Trusted> {

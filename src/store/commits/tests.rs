@@ -382,23 +382,27 @@ async fn an_answer_is_kept_with_the_effect_that_had_to_wait() {
     assert_eq!([bench.state("4000").await, bench.state("4001").await], ["RESERVED", "AVAILABLE"]);
 }
 
+/// What is planned for tables that are empty, whether PostgreSQL knows that or not, is kept while they grow.
 #[tokio::test]
-async fn no_plan_is_kept_that_reads_an_inventory_whole() {
-    let database = TestDatabase::make().await;
-    let client = database.superuser().await;
-    client.batch_execute("SET plan_cache_mode = force_generic_plan; SET search_path = numbering").await.unwrap();
+async fn no_plan_is_kept_that_reads_a_table_whole() {
+    let bench = Bench::start().await;
     let null = |count: usize| vec!["NULL"; count].join(", ");
-    for (sql, types, values) in [
-        (include_str!("../commit.sql"), "jsonb, jsonb, text, uuid, bigint, timestamptz, float8", 7),
-        (include_str!("../load.sql"), "jsonb, timestamptz, float8", 3),
-        (include_str!("../load_snapshots.sql"), "jsonb", 1),
-    ] {
-        client.batch_execute(&format!("PREPARE planned ({types}) AS {sql}")).await.unwrap();
-        let rows = client.query(&format!("EXPLAIN EXECUTE planned ({})", null(values)), &[]).await.unwrap();
-        client.batch_execute("DEALLOCATE planned").await.unwrap();
-        let plan = rows.iter().map(|row| row.get::<_, &str>(0)).collect::<Vec<&str>>().join("\n");
-        for table in ["numbers", "claims", "leases"] {
-            assert!(!plan.contains(&format!("Seq Scan on {table} ")), "{plan}");
+    for known_to_be_empty in [false, true] {
+        if known_to_be_empty {
+            bench.superuser.batch_execute("VACUUM ANALYZE").await.unwrap();
+        }
+        let client = bench.store.connection().await.unwrap();
+        client.batch_execute("SET plan_cache_mode = force_generic_plan").await.unwrap();
+        for (sql, types, values) in [
+            (include_str!("../commit.sql"), "jsonb, jsonb, text, uuid, bigint, timestamptz, float8", 7),
+            (include_str!("../load.sql"), "jsonb, timestamptz, float8", 3),
+            (include_str!("../load_snapshots.sql"), "jsonb", 1),
+        ] {
+            client.batch_execute(&format!("PREPARE planned ({types}) AS {sql}")).await.unwrap();
+            let rows = client.query(&format!("EXPLAIN EXECUTE planned ({})", null(values)), &[]).await.unwrap();
+            client.batch_execute("DEALLOCATE planned").await.unwrap();
+            let plan = rows.iter().map(|row| row.get::<_, &str>(0)).collect::<Vec<&str>>().join("\n");
+            assert!(!plan.contains("Seq Scan on"), "{plan}");
         }
     }
 }

@@ -224,9 +224,8 @@ async fn published(app: &TestApp, database: &Client) {
     for row in &entries {
         journal.entry(row.get(0)).or_default().push((row.get(1), row.get(2), row.get(3)));
     }
-    assert_eq!(in_stream, entries.len() as u64, "events in JetStream and entries in the journal");
     let mut stream: BTreeMap<String, Vec<(String, String, Option<i64>)>> = BTreeMap::new();
-    for received in app.events(entries.len()).await {
+    for received in app.events(usize::try_from(in_stream).unwrap()).await {
         let event = &received.event;
         assert_eq!(event["type"], received.subject);
         assert_eq!(event["id"], received.message_id);
