@@ -79,9 +79,14 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// The places of `count` numbers that no measurement has used.
-    pub(crate) fn take(&self, count: u64) -> u64 {
-        self.used.fetch_add(count, Ordering::Relaxed)
+    /// The first of the places of `count` numbers that no measurement has used.
+    ///
+    /// # Errors
+    /// When there are not so many left.
+    pub(crate) fn take(&self, count: u64) -> anyhow::Result<u64> {
+        let first = self.used.fetch_add(count, Ordering::Relaxed);
+        anyhow::ensure!(first + count <= self.numbers, "the inventory of {} numbers is used up", self.numbers);
+        Ok(first)
     }
 
     /// The number at a place of the inventory; neighbouring places are far apart.

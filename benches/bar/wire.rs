@@ -3,7 +3,8 @@
 //! h2load is such a client too, but it asks the same question always; the crate `h2` takes a quarter of a machine of two cores.
 //! What goes over the wire is what h2load sends: the token with each call, compressed, as nghttp2 has nobody remember it.
 //!
-//! What must stay true: an answer counts as good only when its message comes, in one frame, says so, and its stream ends well.
+//! What must stay true: an answer counts as good only when its message comes, in one frame, and says so or may say anything, and its stream
+//! is not reset.
 //! No window needs care: a stream's answer is far less than one, and a connection's is opened as wide as it goes, which is enough for
 //! two gigabytes of answers.
 
@@ -156,7 +157,8 @@ impl Connection {
                 // A stream that has ended may be reset after that.
                 let place = self.under_way.iter().position(|call| call.stream == stream);
                 let Some(place) = place else { return Ok(false) };
-                self.under_way[place].is_good |= kind == DATA && (!self.valid_only || is_valid(Ask::One, payload));
+                self.under_way[place].is_good |=
+                    kind == DATA && if self.valid_only { is_valid(Ask::One, payload) } else { !payload.is_empty() };
                 if kind == RST_STREAM || flags & END_STREAM != 0 {
                     let call = self.under_way.swap_remove(place);
                     let judged = match (kind, call.is_good) {

@@ -2,7 +2,8 @@
 //!
 //! What must stay true: a job takes no input; it finds in PostgreSQL what is due, whatever woke it (a notice, a deadline, its
 //! schedule, a person), so that a lost wake-up costs time and nothing else. What it changes of numbers goes through
-//! [`Numbers::commit_batch`](crate::operations::numbers::Numbers::commit_batch), fenced by the role that it runs on.
+//! [`Numbers::commit_batch`](crate::operations::numbers::Numbers::commit_batch) or
+//! [`Numbers::write_down_time`](crate::operations::numbers::Numbers::write_down_time), fenced by the role that it runs on.
 
 pub mod capacity;
 pub mod cascade_recalls;

@@ -62,7 +62,7 @@ pub(super) enum Locks {
 }
 
 impl Locks {
-    fn statement(self) -> &'static str {
+    pub(super) fn statement(self) -> &'static str {
         match self {
             Self::Awaited => COMMIT,
             Self::TenantsAwaited => &COMMIT_PASSING_NUMBERS_BY,

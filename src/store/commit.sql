@@ -31,11 +31,15 @@ role AS MATERIALIZED (
     FOR SHARE
 ),
 idempotency_claims AS MATERIALIZED (
-    SELECT k.owner FROM answers a
-    JOIN numbering.idempotency_keys k
-        ON k.scope = a.scope AND k.route = a.route AND k.key = a.key AND k.owner = a.owner AND k.status IS NULL
-    ORDER BY k.scope, k.route, k.key
-    FOR NO KEY UPDATE OF k
+    -- One by one, here and below: a join may be planned as reading the whole table, and the plan be kept while that grows.
+    SELECT k.owner
+    FROM (SELECT a.* FROM answers a ORDER BY a.scope COLLATE "C", a.route COLLATE "C", a.key COLLATE "C") AS claimed
+    CROSS JOIN LATERAL (
+        SELECT i.owner FROM numbering.idempotency_keys i
+        WHERE i.scope = claimed.scope AND i.route = claimed.route AND i.key = claimed.key AND i.owner = claimed.owner
+            AND i.status IS NULL
+        FOR NO KEY UPDATE
+    ) AS k
 ),
 admitted AS MATERIALIZED (
     SELECT i.* FROM input i
@@ -43,7 +47,6 @@ admitted AS MATERIALIZED (
         AND (i.asked_under IS NULL OR i.asked_under IN (SELECT k.owner FROM idempotency_claims k))
 ),
 locked AS MATERIALIZED (
-    -- One by one: a join with a table that was empty when it was planned would read all of what has come into it since.
     SELECT n.identifier, n.version
     FROM (SELECT a.identifier FROM admitted a ORDER BY a.identifier COLLATE "C") AS wanted_number
     CROSS JOIN LATERAL (
@@ -65,10 +68,12 @@ needed_tenants AS MATERIALIZED (
     UNION SELECT c.identifier, c.standing_tenant FROM candidates c WHERE c.standing_tenant IS NOT NULL
 ),
 locked_tenants AS MATERIALIZED (
-    SELECT t.* FROM numbering.tenants t
-    WHERE t.tenant_id IN (SELECT n.tenant_id FROM needed_tenants n)
-    ORDER BY t.tenant_id
-    FOR NO KEY UPDATE -- tenant, or passed by
+    SELECT t.*
+    FROM (SELECT DISTINCT n.tenant_id COLLATE "C" AS tenant_id FROM needed_tenants n ORDER BY 1) AS needed
+    CROSS JOIN LATERAL (
+        SELECT w.* FROM numbering.tenants w WHERE w.tenant_id = needed.tenant_id
+        FOR NO KEY UPDATE -- tenant, or passed by
+    ) AS t
 ),
 hindered AS MATERIALIZED (
     SELECT a.identifier, 'NUMBER_LOCKED' AS outcome FROM admitted a

@@ -175,12 +175,12 @@ impl Store {
     /// [`StoreError::Settings`] where the URL does not parse.
     pub fn new(settings: &StoreSettings) -> Result<Self, StoreError> {
         // A plan that was made while a table was small is kept while it grows; it would read all of it each time, dead rows too, until
-        // autovacuum has been there. The few statements that are to read a whole table say so.
+        // autovacuum has been there. What is to read a whole table has no other way to it, or says so in its transaction.
         Self::with_options(settings, " -c enable_seqscan=off")
     }
 
-    /// Like [`Store::new`], for statements about a table that is empty now and full in a moment, as the outbox and at first the journal:
-    /// they are planned each time. A plan that PostgreSQL made once for an empty outbox, and kept, compared each of 500 entries with all
+    /// For statements about a table that is empty now and full in a moment, as the outbox and at first the journal:
+    /// they are planned each time, for what the table has then. A plan that PostgreSQL made once for an empty outbox, and kept, compared each of 500 entries with all
     /// of 20,000.
     ///
     /// # Errors

@@ -184,8 +184,15 @@ impl Model {
 
     /// What is due is what the model says is due, and ends as the model says.
     async fn sweep(&mut self, due: Due) {
-        let found = self.store.load_due(due, 100, None).await.unwrap();
-        // All rows of a list have one moment.
+        let mut found: Vec<(Timestamp, Number)> = Vec::new();
+        loop {
+            let last = found.last().map(|(_, last)| last);
+            let page = self.store.load_due(due, 2, last).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            found.extend(page);
+        }
         let Some(now) = found.first().map(|(now, _)| *now) else { return };
         let of_this_kind = |state: &State| match due {
             Due::Reservations => matches!(state, State::Reserved(_) | State::Held(_)),
@@ -193,6 +200,8 @@ impl Model {
             Due::Rests => matches!(state, State::Quarantine(_)),
         };
         let overdue = |number: &Number, at: Timestamp| number.state.deadline().is_some_and(|deadline| deadline <= at);
+        // Each page has its own moment, and time goes on between them.
+        found.retain(|(_, number)| overdue(number, now));
         let mut decided = Vec::new();
         for (at, number) in &found {
             let place = self.numbers.iter().position(|other| other.identifier == number.identifier).unwrap();

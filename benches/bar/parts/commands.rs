@@ -18,7 +18,7 @@ pub(crate) const CLIENTS: usize = 32;
 /// Transitions of a number's whole life.
 const TRANSITIONS: u64 = 4;
 /// Numbers that one run of `pgbench` may use up.
-const NUMBERS_OF_A_RUN: u64 = 60_000;
+const NUMBERS_OF_A_RUN: u64 = 30_000;
 
 pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
     let site = stand.inventory(stand.sizes.inventory / 10).await?;
@@ -62,7 +62,7 @@ pub(crate) async fn whole_lives(
         clients.spawn(async move {
             let mut lives = 0;
             while began.elapsed() < span {
-                let number = site.identifier(site.take(1));
+                let number = site.identifier(site.take(1)?);
                 whole_life(&mut rest, &number).await?;
                 lives += 1;
             }
@@ -86,7 +86,7 @@ async fn whole_life(rest: &mut Rest, number: &str) -> anyhow::Result<()> {
 
 /// Transitions a second of `pgbench`.
 async fn plain_statements(stand: &Stand, site: &Site, tenants: usize) -> anyhow::Result<f64> {
-    let base = site.take(NUMBERS_OF_A_RUN / stand.sizes.divisor);
+    let base = site.take(NUMBERS_OF_A_RUN / stand.sizes.divisor)?;
     let number = |value: u64| i64::try_from(value).context("a number beyond all bounds");
     let run = Pgbench {
         url: site.superuser_url(),

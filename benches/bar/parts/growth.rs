@@ -21,7 +21,7 @@ const CONNECTIONS: usize = 8;
 /// within seconds.
 const FINER: u32 = 6;
 /// More validations a second than there will be: so many numbers are set apart to ask about.
-const RATE_MOST: u64 = 60_000;
+const RATE_MOST: u64 = 80_000;
 
 pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
     let whole = stand.sizes.inventory;
@@ -65,7 +65,7 @@ fn figures(what: &str, [large, small]: [Vec<f64>; 2]) -> Vec<Figure> {
 /// Validations a second of numbers that nobody has asked about.
 async fn miss_rate(stand: &Stand, site: &Site, replica: &Replica, span: Duration) -> anyhow::Result<f64> {
     let count = RATE_MOST * u64::try_from(span.as_millis())? / 1_000;
-    let first = site.take(count);
+    let first = site.take(count)?;
     let question = |place| one((site.identifier(place), seed::tenant(0)));
     let questions: Arc<Vec<Bytes>> = Arc::new((first..first + count).map(question).collect());
     let token = stand.issuer.validator()?;

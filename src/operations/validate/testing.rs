@@ -86,7 +86,7 @@ impl Bench {
             statement_timeout: Duration::from_secs(5),
         };
         let store = Store::new(&settings(8)).unwrap();
-        let journal = || Store::new(&settings(1)).unwrap();
+        let journal = || Store::planning_anew(&settings(1)).unwrap();
         let metrics = Arc::new(Metrics::default());
         let stop = CancellationToken::new();
         let (cache, validation) = replica(&store, journal(), &redis, &metrics, &stop).await;
