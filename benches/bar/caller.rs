@@ -93,12 +93,6 @@ impl Caller {
         Ok(Self { connections: open, uri, headers, ask })
     }
 
-    /// Each call is given up by the server after so many milliseconds.
-    pub(crate) fn with_deadline(mut self, milliseconds: u32) -> anyhow::Result<Self> {
-        self.headers.insert("grpc-timeout", format!("{milliseconds}m").parse()?);
-        Ok(self)
-    }
-
     /// Makes the `number`th call, over one connection after the other.
     pub(crate) async fn call(&self, number: u64, question: Bytes) -> anyhow::Result<Judged> {
         let index = usize::try_from(number)? % self.connections.len();
@@ -110,7 +104,7 @@ impl Caller {
         let (response, mut body) = send.send_request(request, false)?;
         body.send_data(question, true)?;
         let response = response.await?;
-        if let Some(refused) = refusal(response.headers()) {
+        if let Some(refused) = refused(response.headers()) {
             return Ok(refused);
         }
         let mut body = response.into_body();
@@ -121,7 +115,7 @@ impl Caller {
             answer.extend_from_slice(&chunk);
         }
         let trailers = body.trailers().await?.unwrap_or_default();
-        Ok(refusal(&trailers).unwrap_or_else(|| self.judge(&answer)))
+        Ok(refused(&trailers).unwrap_or_else(|| self.judge(&answer)))
     }
 
     fn judge(&self, answer: &[u8]) -> Judged {
@@ -140,17 +134,21 @@ pub(crate) fn is_valid(ask: Ask, answer: &[u8]) -> bool {
     }
 }
 
-/// What the status says, where it is not OK; without one in sight nothing is said yet.
-fn refusal(headers: &HeaderMap) -> Option<Judged> {
-    let status = headers.get("grpc-status")?.to_str().ok()?;
-    let name = match status {
-        "0" => return None,
-        "4" => "DEADLINE_EXCEEDED",
-        "8" => "RESOURCE_EXHAUSTED",
-        "13" => "INTERNAL",
-        "14" => "UNAVAILABLE",
-        "16" => "UNAUTHENTICATED",
-        other => other,
-    };
-    Some(Judged::Refused(name.to_owned()))
+/// What a `grpc-status` says, where it is not OK.
+pub(crate) fn refusal(status: &[u8]) -> Option<&'static str> {
+    match status {
+        b"0" => None,
+        b"4" => Some("DEADLINE_EXCEEDED"),
+        b"8" => Some("RESOURCE_EXHAUSTED"),
+        b"13" => Some("INTERNAL"),
+        b"14" => Some("UNAVAILABLE"),
+        b"16" => Some("UNAUTHENTICATED"),
+        _ => Some("another status"),
+    }
+}
+
+/// What the head says, where the status is not OK; without one in sight nothing is said yet.
+fn refused(headers: &HeaderMap) -> Option<Judged> {
+    let status = headers.get("grpc-status")?;
+    refusal(status.as_bytes()).map(|name| Judged::Refused(name.to_owned()))
 }

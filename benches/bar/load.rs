@@ -13,9 +13,9 @@ use tokio::time::{sleep, timeout};
 /// The longest latency that is told apart, in microseconds.
 const LONGEST_MICROS: u64 = 60_000_000;
 /// How long what is still under way at the end is waited for.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 /// How often the open loop looks what is due: so late a call may begin, which counts as its latency.
-const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// What became of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,13 +1,14 @@
-//! Calls under way at all times by a client that costs next to nothing: HTTP/2 written frame by frame (RFC 9113), for one method.
+//! Calls by a client that costs next to nothing: HTTP/2 written frame by frame (RFC 9113), for one method.
 //!
-//! h2load is such a client too, but it asks the same question always; the crate `h2` takes a quarter of a machine of two cores.
-//! What goes over the wire is what h2load sends: the token with each call, compressed, as nghttp2 has nobody remember it.
+//! h2load is such a client too, but it asks the same question always, and not at set moments; the crate `h2` takes a quarter of a machine
+//! of two cores. What goes over the wire is what h2load sends: the token with each call, compressed, as nghttp2 has nobody remember it.
 //!
-//! What must stay true: an answer counts as good only when its message comes, in one frame, and says so or may say anything, and its stream
-//! is not reset.
-//! No window needs care: a stream's answer is far less than one, and a connection's is opened as wide as it goes, which is enough for
-//! two gigabytes of answers.
+//! What must stay true: an answer counts as good only when its message comes, beginning in one frame, and says so or may say anything,
+//! and its stream is not reset. A call begins only while the server's window for the connection has room for its message, which is far
+//! less than one stream's, and while it lets in another stream. Answers need no such care: a stream's answer is far less than one window,
+//! and a connection's is opened as wide as it goes, which is enough for two gigabytes of answers.
 
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,12 +16,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use httlib_hpack::Decoder;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
 
-use crate::caller::{Ask, is_valid};
-use crate::load::{Judged, Outcome};
+use crate::caller::{Ask, is_valid, refusal};
+use crate::load::{Judged, Outcome, PATIENCE, TICK, as_f64};
 use crate::seed;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -37,14 +40,29 @@ const WINDOW_UPDATE: u8 = 0x8;
 const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
-/// From the first window of a connection to the largest.
-const WINDOW_MORE: u32 = (1 << 31) - 1 - 65_535;
+/// The setting `SETTINGS_MAX_CONCURRENT_STREAMS`.
+const STREAMS_MOST: u16 = 0x3;
+/// The first window of a connection, in bytes.
+const WINDOW_FIRST: u32 = 65_535;
+/// From there to the largest.
+const WINDOW_MORE: u32 = (1 << 31) - 1 - WINDOW_FIRST;
+/// The table that the server's heads are compressed with, in bytes: nobody says otherwise.
+const TABLE_BYTES: u32 = 4_096;
 /// What the head of a call begins with: `:method` and `:scheme`, of the static table (RFC 7541).
 const HEAD: [u8; 2] = [0x83, 0x86];
-/// What of it the connection remembers from its first call on, the first of it first: places in the dynamic table.
-const REMEMBERED: [u8; 4] = [0xc1, 0xc0, 0xbf, 0xbe];
+/// The place in the tables of what the connection was last told to remember, as a whole header.
+const REMEMBERED_LAST: u8 = 0xbe;
 /// `authorization`, whose value is never remembered.
 const AUTHORIZATION: [u8; 2] = [0x1f, 0x08];
+
+/// What a good answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Good {
+    /// That the lease is valid, or the first of many.
+    Valid,
+    /// Anything.
+    Any,
+}
 
 /// Whom to ask, and how.
 #[derive(Clone, Copy, Debug)]
@@ -52,53 +70,115 @@ pub(crate) struct Wire<'a> {
     pub(crate) server: SocketAddr,
     pub(crate) connections: usize,
     pub(crate) token: &'a str,
-    /// Whether only yes is a good answer, and not any.
-    pub(crate) valid_only: bool,
+    pub(crate) ask: Ask,
+    pub(crate) good: Good,
+    /// Each call is given up by the server after so many milliseconds.
+    pub(crate) deadline_ms: Option<u32>,
 }
 
-impl Wire<'_> {
-    /// Keeps `under_way` calls of `ValidateLease` going for `span`, with the questions in scattered order.
+/// When calls begin.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// Whenever one has ended: so many are under way over each connection.
+    UnderWay(usize),
+    /// At set moments, whatever becomes of the others: so many a second over all connections.
+    EachSecond(f64),
+}
+
+impl<'a> Wire<'a> {
+    /// One pair a call, which is to be valid.
+    pub(crate) const fn of_one(server: SocketAddr, connections: usize, token: &'a str) -> Self {
+        Self { server, connections, token, ask: Ask::One, good: Good::Valid, deadline_ms: None }
+    }
+
+    /// Keeps `under_way` calls going for `span`, with the questions in scattered order.
     pub(crate) async fn closed(
         &self,
         under_way: usize,
         span: Duration,
         questions: &Arc<Vec<Bytes>>,
     ) -> anyhow::Result<Outcome> {
+        self.run(Pace::UnderWay(under_way / self.connections), span, questions).await
+    }
+
+    /// Begins `rate` calls a second for `span`, however long they take. Latency counts from the moment that a call was due.
+    pub(crate) async fn open(&self, rate: f64, span: Duration, questions: &Arc<Vec<Bytes>>) -> anyhow::Result<Outcome> {
+        self.run(Pace::EachSecond(rate), span, questions).await
+    }
+
+    async fn run(&self, pace: Pace, span: Duration, questions: &Arc<Vec<Bytes>>) -> anyhow::Result<Outcome> {
         let next = Arc::new(AtomicU64::new(0));
         let mut open = Vec::with_capacity(self.connections);
         for _ in 0..self.connections {
             open.push(Connection::open(self, Arc::clone(questions), Arc::clone(&next)).await?);
         }
         let mut whole = Outcome::new()?;
-        let until = Instant::now() + span;
+        let began = Instant::now();
         let mut asking = JoinSet::new();
-        for connection in open {
-            asking.spawn(connection.ask(under_way / self.connections, until));
+        for (place, connection) in open.into_iter().enumerate() {
+            let schedule = match pace {
+                Pace::UnderWay(calls) => Schedule::Closed { calls, until: began + span },
+                Pace::EachSecond(rate) => {
+                    let every = Duration::from_secs_f64(as_f64(self.connections as u64) / rate);
+                    let first = began + Duration::from_secs_f64(as_f64(place as u64) / rate);
+                    Schedule::Open { next: first, every, until: began + span }
+                }
+            };
+            asking.spawn(connection.ask(schedule));
         }
-        while let Some(own) = asking.join_next().await {
-            whole.add(&own??);
-        }
+        let ended = async {
+            while let Some(own) = asking.join_next().await {
+                whole.add(&own??);
+            }
+            anyhow::Ok(())
+        };
+        timeout(span + PATIENCE, ended).await.context("calls were still under way long after the last had begun")??;
         Ok(whole.finished())
+    }
+}
+
+/// When one connection's calls begin.
+enum Schedule {
+    Closed { calls: usize, until: Instant },
+    Open { next: Instant, every: Duration, until: Instant },
+}
+
+impl Schedule {
+    /// When to look at it again, if ever.
+    fn tick(&self) -> Option<Instant> {
+        match self {
+            Self::Open { next, until, .. } if next < until => Some((*next).max(Instant::now() + TICK)),
+            Self::Open { .. } | Self::Closed { .. } => None,
+        }
     }
 }
 
 /// A call under way.
 struct Call {
-    stream: u32,
-    began: Instant,
+    due: Instant,
     is_good: bool,
+    refused: Option<&'static str>,
 }
 
 struct Connection {
     stream: TcpStream,
+    ask: Ask,
+    good: Good,
     /// Of the next call, and of all after it.
     heads: [Bytes; 2],
     questions: Arc<Vec<Bytes>>,
     next: Arc<AtomicU64>,
     next_stream: u32,
-    under_way: Vec<Call>,
+    /// Calls that are due and have not begun.
+    waiting: VecDeque<Instant>,
+    under_way: HashMap<u32, Call>,
+    /// How many may be under way.
+    most: usize,
+    /// How many bytes of messages may still be sent.
+    window: u64,
+    /// Of the heads that the server sends; only who is refused must know why.
+    decoder: Option<Decoder<'static>>,
     out: BytesMut,
-    valid_only: bool,
     outcome: Outcome,
 }
 
@@ -109,70 +189,138 @@ impl Connection {
         let mut out = BytesMut::from(PREFACE);
         frame(&mut out, SETTINGS, 0, 0, &[]);
         frame(&mut out, WINDOW_UPDATE, 0, 0, &WINDOW_MORE.to_be_bytes());
-        let heads = heads(&wire.server.to_string(), wire.token)?;
-        let (under_way, outcome) = (Vec::new(), Outcome::new()?);
-        let valid_only = wire.valid_only;
-        Ok(Self { stream, heads, questions, next, next_stream: 1, under_way, out, valid_only, outcome })
+        Ok(Self {
+            stream,
+            ask: wire.ask,
+            good: wire.good,
+            heads: heads(wire)?,
+            questions,
+            next,
+            next_stream: 1,
+            waiting: VecDeque::new(),
+            under_way: HashMap::new(),
+            most: usize::MAX,
+            window: WINDOW_FIRST.into(),
+            decoder: wire.deadline_ms.map(|_| Decoder::with_dynamic_size(TABLE_BYTES)),
+            out,
+            outcome: Outcome::new()?,
+        })
     }
 
-    /// Keeps `calls` going until then, and waits for the last.
-    async fn ask(mut self, calls: usize, until: Instant) -> anyhow::Result<Outcome> {
-        for _ in 0..calls {
-            self.begin()?;
+    /// Makes the calls of a schedule, and waits for the last.
+    async fn ask(mut self, mut schedule: Schedule) -> anyhow::Result<Outcome> {
+        if let Schedule::Closed { calls, .. } = schedule {
+            self.waiting.extend(std::iter::repeat_n(Instant::now(), calls));
         }
         let mut read = BytesMut::with_capacity(1 << 16);
-        while !self.under_way.is_empty() {
-            self.stream.write_all_buf(&mut self.out).await?;
-            anyhow::ensure!(self.stream.read_buf(&mut read).await? > 0, "the server has closed a connection");
-            while let Some((kind, flags, stream, payload)) = take_frame(&mut read) {
-                let ended = self.heed(kind, flags, stream, &payload)?;
-                if ended && Instant::now() < until {
-                    self.begin()?;
+        loop {
+            if let Schedule::Open { next, every, until } = &mut schedule {
+                let now = Instant::now();
+                while *next <= now && *next < *until {
+                    self.waiting.push_back(*next);
+                    *next += *every;
                 }
             }
+            self.begin_those_that_may()?;
+            let tick = schedule.tick();
+            if self.waiting.is_empty() && self.under_way.is_empty() && self.out.is_empty() && tick.is_none() {
+                return Ok(self.outcome);
+            }
+            let (mut reader, mut writer) = self.stream.split();
+            tokio::select! {
+                got = reader.read_buf(&mut read) => {
+                    anyhow::ensure!(got? > 0, "the server has closed a connection");
+                    while let Some((kind, flags, stream, payload)) = take_frame(&mut read) {
+                        let ended = self.heed(kind, flags, stream, &payload)?;
+                        if let Schedule::Closed { until, .. } = schedule && ended && Instant::now() < until {
+                            self.waiting.push_back(Instant::now());
+                        }
+                    }
+                }
+                sent = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
+                    sent?;
+                }
+                () = sleep_until(tick.unwrap_or_else(Instant::now).into()), if tick.is_some() => {}
+            }
         }
-        Ok(self.outcome)
     }
 
-    fn begin(&mut self) -> anyhow::Result<()> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let asked = seed::scattered(number, u64::try_from(self.questions.len())?);
-        let question = self.questions.get(usize::try_from(asked)?).context("a question beyond the last")?;
-        let stream = self.next_stream;
-        frame(&mut self.out, HEADERS, END_HEADERS, stream, &self.heads[0]);
-        frame(&mut self.out, DATA, END_STREAM, stream, question);
-        self.heads[0] = self.heads[1].clone();
-        self.next_stream += 2;
-        self.under_way.push(Call { stream, began: Instant::now(), is_good: false });
+    /// Begins what is due, as far as the server lets it.
+    fn begin_those_that_may(&mut self) -> anyhow::Result<()> {
+        while let Some(due) = self.waiting.front().copied().filter(|_| self.under_way.len() < self.most) {
+            let count = u64::try_from(self.questions.len())?;
+            let number = self.next.load(Ordering::Relaxed);
+            let asked = usize::try_from(seed::scattered(number, count))?;
+            let question = self.questions.get(asked).context("a question beyond the last")?;
+            let Some(left) = self.window.checked_sub(question.len() as u64) else { return Ok(()) };
+            self.next.fetch_add(1, Ordering::Relaxed);
+            self.window = left;
+            self.waiting.pop_front();
+            let stream = self.next_stream;
+            frame(&mut self.out, HEADERS, END_HEADERS, stream, &self.heads[0]);
+            frame(&mut self.out, DATA, END_STREAM, stream, question);
+            self.heads[0] = self.heads[1].clone();
+            self.next_stream += 2;
+            self.under_way.insert(stream, Call { due, is_good: false, refused: None });
+        }
         Ok(())
     }
 
     /// Whether the frame ended a call.
     fn heed(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> anyhow::Result<bool> {
         match kind {
-            SETTINGS if flags & ACK == 0 => frame(&mut self.out, SETTINGS, ACK, 0, &[]),
+            SETTINGS if flags & ACK == 0 => {
+                self.settle(payload);
+                frame(&mut self.out, SETTINGS, ACK, 0, &[]);
+            }
             PING if flags & ACK == 0 => frame(&mut self.out, PING, ACK, 0, payload),
             GOAWAY => anyhow::bail!("the server wants a connection closed"),
+            WINDOW_UPDATE if stream == 0 => {
+                self.window += u64::from(payload.get(..4).map_or(0, |mut more| more.get_u32()));
+            }
             DATA | HEADERS | RST_STREAM => {
+                let refused = if kind == HEADERS { self.refused(payload)? } else { None };
                 // A stream that has ended may be reset after that.
-                let place = self.under_way.iter().position(|call| call.stream == stream);
-                let Some(place) = place else { return Ok(false) };
-                self.under_way[place].is_good |=
-                    kind == DATA && if self.valid_only { is_valid(Ask::One, payload) } else { !payload.is_empty() };
-                if kind == RST_STREAM || flags & END_STREAM != 0 {
-                    let call = self.under_way.swap_remove(place);
-                    let judged = match (kind, call.is_good) {
-                        (RST_STREAM, _) => Judged::Refused("reset".to_owned()),
-                        (_, true) => Judged::Good,
-                        (_, false) => Judged::Refused("not valid".to_owned()),
+                let Some(call) = self.under_way.get_mut(&stream) else { return Ok(false) };
+                call.refused = call.refused.or(refused);
+                call.is_good |= kind == DATA
+                    && match self.good {
+                        Good::Valid => is_valid(self.ask, payload),
+                        Good::Any => !payload.is_empty(),
                     };
-                    self.outcome.count(Ok(judged), call.began.elapsed());
+                if kind == RST_STREAM || flags & END_STREAM != 0 {
+                    let Some(call) = self.under_way.remove(&stream) else { return Ok(false) };
+                    let judged = match (kind, call.refused, call.is_good) {
+                        (RST_STREAM, ..) => Judged::Refused("reset".to_owned()),
+                        (_, Some(why), _) => Judged::Refused(why.to_owned()),
+                        (_, None, true) => Judged::Good,
+                        (_, None, false) => Judged::Refused("not valid".to_owned()),
+                    };
+                    self.outcome.count(Ok(judged), call.due.elapsed());
                     return Ok(true);
                 }
             }
             _ => {}
         }
         Ok(false)
+    }
+
+    /// Takes the server's settings: pairs of a name and a value.
+    fn settle(&mut self, settings: &[u8]) {
+        for mut setting in settings.chunks_exact(6) {
+            if setting.get_u16() == STREAMS_MOST {
+                self.most = usize::try_from(setting.get_u32()).unwrap_or(usize::MAX);
+            }
+        }
+    }
+
+    /// Why a call is refused, if the head says that. All are read in their order: each may tell what the next leave out.
+    fn refused(&mut self, head: &[u8]) -> anyhow::Result<Option<&'static str>> {
+        let Some(decoder) = &mut self.decoder else { return Ok(None) };
+        let mut headers = Vec::new();
+        decoder.decode(&mut head.to_vec(), &mut headers).ok().context("a head that cannot be read")?;
+        let status = headers.iter().find(|(name, ..)| name == b"grpc-status");
+        Ok(status.and_then(|(_, status, _)| refusal(status)))
     }
 }
 
@@ -199,14 +347,17 @@ fn take_frame(read: &mut BytesMut) -> Option<(u8, u8, u32, BytesMut)> {
 
 /// The head of a connection's first call, most parts of which are to be remembered in this order (RFC 7541, section 6.2.1), and that of
 /// the others.
-fn heads(authority: &str, token: &str) -> anyhow::Result<[Bytes; 2]> {
-    let mut first = BytesMut::from(&HEAD[..]);
-    for (name, value) in [
-        (Name::Static(4), Ask::One.path()),
-        (Name::Static(1), authority),
+fn heads(wire: &Wire<'_>) -> anyhow::Result<[Bytes; 2]> {
+    let (authority, deadline) = (wire.server.to_string(), wire.deadline_ms.map(|length| format!("{length}m")));
+    let mut remembered = vec![
+        (Name::Static(4), wire.ask.path()),
+        (Name::Static(1), &authority),
         (Name::Static(31), "application/grpc"),
         (Name::New("te"), "trailers"),
-    ] {
+    ];
+    remembered.extend(deadline.as_deref().map(|deadline| (Name::New("grpc-timeout"), deadline)));
+    let (mut first, mut again) = (BytesMut::from(&HEAD[..]), BytesMut::from(&HEAD[..]));
+    for (place, (name, value)) in remembered.iter().enumerate() {
         match name {
             Name::Static(index) => first.put_u8(0x40 | index),
             Name::New(name) => {
@@ -215,11 +366,11 @@ fn heads(authority: &str, token: &str) -> anyhow::Result<[Bytes; 2]> {
             }
         }
         text(&mut first, 0, value.as_bytes());
+        // The last is the first of the table.
+        again.put_u8(REMEMBERED_LAST + u8::try_from(remembered.len() - 1 - place)?);
     }
     let mut compressed = Vec::new();
-    httlib_huffman::encode(format!("Bearer {token}").as_bytes(), &mut compressed).context("no HPACK code")?;
-    let mut again = BytesMut::from(&HEAD[..]);
-    again.put_slice(&REMEMBERED);
+    httlib_huffman::encode(format!("Bearer {}", wire.token).as_bytes(), &mut compressed).context("no HPACK code")?;
     for head in [&mut first, &mut again] {
         head.put_slice(&AUTHORIZATION);
         text(head, 0x80, &compressed);

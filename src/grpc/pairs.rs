@@ -4,6 +4,8 @@
 //! What must stay true: what is read here is what the generated messages read. Whatever an encoder of these messages would not have
 //! written (unknown fields, another wire type, a longer varint than needed, text that is not UTF-8) is left to them.
 
+use std::ops::Range;
+
 use crate::operations::validate::Question;
 
 /// `ValidateLeaseRequest.identifier`: field 1, length-delimited.
@@ -14,44 +16,79 @@ const TENANT_ID: u8 = 2 << 3 | 2;
 const ITEMS: u8 = 1 << 3 | 2;
 
 /// What a `ValidateLeaseRequest` asks, where it is plain.
-pub(super) fn pair(mut message: &[u8]) -> Option<Question<'_>> {
-    let mut question = Question { identifier: "", tenant: "" };
-    while !message.is_empty() {
-        let (key, value, rest) = field(message)?;
-        let text = str::from_utf8(value).ok()?;
-        match key {
-            IDENTIFIER => question.identifier = text,
-            TENANT_ID => question.tenant = text,
-            _ => return None,
-        }
-        message = rest;
-    }
-    Some(question)
+pub(super) fn pair(message: &[u8]) -> Option<Question<'_>> {
+    Message::of(message).pair(0..message.len())
 }
 
 /// What a `ValidateLeasesRequest` asks, where it is plain.
-pub(super) fn pairs(mut message: &[u8]) -> Option<Vec<Question<'_>>> {
-    let mut questions = Vec::new();
-    while !message.is_empty() {
-        let (key, value, rest) = field(message)?;
-        if key != ITEMS {
-            return None;
-        }
-        questions.push(pair(value)?);
-        message = rest;
+pub(super) fn pairs(message: &[u8]) -> Option<Vec<Question<'_>>> {
+    let (message, mut questions) = (Message::of(message), Vec::new());
+    let mut rest = 0..message.bytes.len();
+    while !rest.is_empty() {
+        let (item, behind) = message.item(rest)?;
+        questions.push(message.pair(item)?);
+        rest = behind;
     }
     Some(questions)
 }
 
-/// The key and the bytes of the field that a message begins with, and what follows it. A length has one byte or two.
-fn field(message: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (key, length, rest) = match *message {
-        [key, length @ ..0x80, ref rest @ ..] => (key, usize::from(length), rest),
-        [key, low, high @ 1..0x80, ref rest @ ..] => (key, usize::from(low & 0x7f) | usize::from(high) << 7, rest),
-        _ => return None,
-    };
-    let (value, rest) = rest.split_at_checked(length)?;
-    Some((key, value, rest))
+/// The first of them, where that much is plain.
+pub(super) fn first(message: &[u8]) -> Option<Question<'_>> {
+    let message = Message { bytes: message, text: None };
+    let (item, _) = message.item(0..message.bytes.len())?;
+    message.pair(item)
+}
+
+/// A message, and the whole of it as a text where it is one: then it has been looked at once, and not for each text in it. Keys and
+/// lengths below 128 are characters too.
+struct Message<'a> {
+    bytes: &'a [u8],
+    text: Option<&'a str>,
+}
+
+impl<'a> Message<'a> {
+    fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, text: str::from_utf8(bytes).ok() }
+    }
+
+    fn text(&self, place: Range<usize>) -> Option<&'a str> {
+        match self.text {
+            Some(text) => text.get(place),
+            None => str::from_utf8(self.bytes.get(place)?).ok(),
+        }
+    }
+
+    fn pair(&self, mut place: Range<usize>) -> Option<Question<'a>> {
+        let mut question = Question { identifier: "", tenant: "" };
+        while !place.is_empty() {
+            let (key, value, rest) = self.field(place)?;
+            let text = self.text(value)?;
+            match key {
+                IDENTIFIER => question.identifier = text,
+                TENANT_ID => question.tenant = text,
+                _ => return None,
+            }
+            place = rest;
+        }
+        Some(question)
+    }
+
+    fn item(&self, place: Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
+        let (key, item, rest) = self.field(place)?;
+        (key == ITEMS).then_some((item, rest))
+    }
+
+    /// The key and the place of the field that begins there, and what follows it. A length has one byte or two.
+    fn field(&self, place: Range<usize>) -> Option<(u8, Range<usize>, Range<usize>)> {
+        let (key, head, length) = match *self.bytes.get(place.clone())? {
+            [key, length @ ..0x80, ..] => (key, 2, usize::from(length)),
+            [key, low, high @ 1..0x80, ..] => (key, 3, usize::from(low & 0x7f) | usize::from(high) << 7),
+            _ => return None,
+        };
+        let begin = place.start + head;
+        let end = begin + length;
+        (end <= place.end).then_some((key, begin..end, end..place.end))
+    }
 }
 
 #[cfg(test)]
@@ -74,6 +111,10 @@ mod tests {
         Some(questions.into_iter().map(|asked| (asked.identifier.to_owned(), asked.tenant.to_owned())).collect())
     }
 
+    fn first_of(message: &[u8]) -> Option<(String, String)> {
+        first(message).map(|asked| (asked.identifier.to_owned(), asked.tenant.to_owned()))
+    }
+
     fn written() -> impl Strategy<Value = Vec<u8>> {
         prop::collection::vec((".{0,40}", ".{0,200}"), 0..5).prop_map(|pairs| {
             let items = pairs
@@ -89,6 +130,7 @@ mod tests {
         fn what_an_encoder_writes_is_plain(message in written()) {
             prop_assert!(plain(&message).is_some());
             prop_assert_eq!(plain(&message), generated(&message));
+            prop_assert_eq!(first_of(&message), generated(&message).and_then(|all| all.first().cloned()));
         }
 
         #[test]

@@ -31,6 +31,11 @@ impl LeaseValidationService {
         Ok(response(&answer.verdict))
     }
 
+    /// Refuses questions that begin with this one, where they need not be read for that.
+    pub(super) fn look_ahead(&self, first: &Question<'_>) -> Result<(), Status> {
+        self.validation.look_ahead(first).map_err(unavailable)
+    }
+
     /// The answers to some questions, in their order.
     pub(super) async fn answers(&self, questions: &[Question<'_>]) -> Result<ValidateLeasesResponse, Status> {
         if questions.len() > PAIRS_MOST {

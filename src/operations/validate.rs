@@ -183,12 +183,30 @@ impl Validation {
         Ok(answers)
     }
 
+    /// Whether many questions that begin with this one are worth reading: not where it has to be looked up and nothing can be. An
+    /// overloaded service does not spend on a call that it will refuse.
+    ///
+    /// # Errors
+    /// [`Unavailable::Overloaded`] where they are not.
+    pub fn look_ahead(&self, first: &Question<'_>) -> Result<(), Unavailable> {
+        let trusted = self.trust().trusted();
+        let hopeless = self.is_full(trusted.as_ref());
+        if hopeless && matches!(self.answerable(first, trusted.as_ref()), Answerable::LookUp(_)) {
+            return Err(self.counted(Unavailable::Overloaded));
+        }
+        Ok(())
+    }
+
+    /// Whether nothing more can be looked up.
+    fn is_full(&self, trusted: Option<&Trusted>) -> bool {
+        if self.redis.may_be_asked(trusted) { self.redis.are_full() } else { self.postgres.are_full() }
+    }
+
     /// What needs no look-up is answered; what is missing for the others, each once. Where nothing can be looked up, the first that
-    /// is missing ends it: an overloaded service does not spend on a call that it will refuse.
+    /// is missing ends it.
     fn begun(&self, questions: &[Question<'_>]) -> Result<(Vec<Begun>, Vec<Identifier>), Unavailable> {
         let trusted = self.trust().trusted();
-        let may_ask_redis = self.redis.may_be_asked(trusted.as_ref());
-        let hopeless = if may_ask_redis { self.redis.are_full() } else { self.postgres.are_full() };
+        let hopeless = self.is_full(trusted.as_ref());
         let mut missing = IndexSet::new();
         let look_at = |question| match self.answerable(question, trusted.as_ref()) {
             Answerable::Now(answer) => Ok(Begun::Answered(answer)),

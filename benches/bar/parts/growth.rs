@@ -10,7 +10,7 @@ use crate::figures::{Figure, Quantity, median};
 use crate::process::until_calm;
 use crate::seed;
 use crate::stand::{Replica, Site, Stand};
-use crate::wire::Wire;
+use crate::wire::{Good, Wire};
 
 use super::commands::{until_published, whole_lives};
 
@@ -69,7 +69,7 @@ async fn miss_rate(stand: &Stand, site: &Site, replica: &Replica, span: Duration
     let question = |place| one((site.identifier(place), seed::tenant(0)));
     let questions: Arc<Vec<Bytes>> = Arc::new((first..first + count).map(question).collect());
     let token = stand.issuer.validator()?;
-    let wire = Wire { server: replica.grpc, connections: CONNECTIONS, token: &token, valid_only: false };
+    let wire = Wire { good: Good::Any, ..Wire::of_one(replica.grpc, CONNECTIONS, &token) };
     let outcome = wire.closed(UNDER_WAY, span, &questions).await?.all_good("validations that miss")?;
     anyhow::ensure!(outcome.good <= count, "{} validations, and {count} numbers to ask about", outcome.good);
     Ok(outcome.rate())

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::caller::{Ask, Caller, many};
+use crate::caller::{Ask, many};
 use crate::figures::{Figure, Quantity};
-use crate::load::{Judged, as_f64, closed, open};
+use crate::load::as_f64;
 use crate::seed;
 use crate::stand::{Site, Stand};
+use crate::wire::{Good, Wire};
 
 use super::validate_miss::NO_MEMORY;
 
@@ -35,38 +36,49 @@ const FILLING_MOST: u32 = 30;
 pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
     let site = stand.leased().await?;
     let replica = stand.replica(&site, &NO_MEMORY).await?;
-    let caller = Caller::connect(replica.grpc, CONNECTIONS, &stand.issuer.validator()?, Ask::Many).await?;
-    let caller = caller.with_deadline(PATIENCE_MS)?;
     let leases = stand.sizes.leases;
     let question =
         |number: u64| many((0..PAIRS).map(|pair| seed::leased(seed::scattered(number * PAIRS + pair, leases))));
     let questions: Arc<Vec<Bytes>> = Arc::new((0..QUESTIONS).map(question).collect());
-    let ask = move |number: u64| {
-        let (caller, questions) = (caller.clone(), Arc::clone(&questions));
-        async move {
-            let index = usize::try_from(number % QUESTIONS)?;
-            caller.call(number, questions.get(index).cloned().unwrap_or_default()).await
-        }
+    let token = stand.issuer.validator()?;
+    let wire = Wire {
+        server: replica.grpc,
+        connections: CONNECTIONS,
+        token: &token,
+        ask: Ask::Many,
+        good: Good::Valid,
+        deadline_ms: Some(PATIENCE_MS),
     };
-    filled(&site, (QUESTIONS * PAIRS).min(leases), &ask).await?;
-    let mut figures = overloaded("Redis serving", stand.sizes.span, &ask).await?;
+    let asking = Asking { wire, questions, span: stand.sizes.span };
+    filled(&site, (QUESTIONS * PAIRS).min(leases), &asking).await?;
+    let mut figures = overloaded("Redis serving", &asking).await?;
     stand.stack.redis.stop().await;
-    let without = overloaded("Redis stopped", stand.sizes.span, &ask).await;
+    let without = overloaded("Redis stopped", &asking).await;
     stand.stack.redis.start().await?;
     replica.stop().await;
     figures.extend(without?);
     Ok(figures)
 }
 
+/// What is asked, and for how long.
+struct Asking<'a> {
+    wire: Wire<'a>,
+    questions: Arc<Vec<Bytes>>,
+    span: Duration,
+}
+
+impl Asking<'_> {
+    /// Calls a second that are answered with so many under way.
+    async fn peak(&self, span: Duration, what: &str) -> anyhow::Result<f64> {
+        Ok(self.wire.closed(UNDER_WAY, span, &self.questions).await?.all_good(what)?.rate())
+    }
+}
+
 /// Asks until Redis knows all `identifiers` that are asked about.
-async fn filled<A, F>(site: &Site, identifiers: u64, ask: &A) -> anyhow::Result<()>
-where
-    A: Fn(u64) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = anyhow::Result<Judged>> + Send + 'static,
-{
+async fn filled(site: &Site, identifiers: u64, asking: &Asking<'_>) -> anyhow::Result<()> {
     let mut redis = redis::Client::open(site.part.redis_url.as_str())?.get_multiplexed_async_connection().await?;
     for _ in 0..FILLING_MOST {
-        closed(UNDER_WAY, Duration::from_secs(1), ask.clone()).await?.all_good("filling Redis")?;
+        asking.peak(Duration::from_secs(1), "filling Redis").await?;
         let known: u64 = redis::cmd("DBSIZE").query_async(&mut redis).await?;
         if known >= identifiers {
             return Ok(());
@@ -75,16 +87,13 @@ where
     anyhow::bail!("after {FILLING_MOST} s Redis does not know all that was asked about")
 }
 
-async fn overloaded<A, F>(when: &str, span: Duration, ask: &A) -> anyhow::Result<Vec<Figure>>
-where
-    A: Fn(u64) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = anyhow::Result<Judged>> + Send + 'static,
-{
-    closed(UNDER_WAY, span / 2, ask.clone()).await?.all_good("warming up")?;
-    let peak = closed(UNDER_WAY, span, ask.clone()).await?.all_good("the peak")?.rate();
-    let overloaded = open(peak * TIMES, span * 2, ask.clone()).await?;
+async fn overloaded(when: &str, asking: &Asking<'_>) -> anyhow::Result<Vec<Figure>> {
+    let Asking { wire, questions, span } = asking;
+    asking.peak(*span / 2, "warming up").await?;
+    let peak = asking.peak(*span, "the peak").await?;
+    let overloaded = wire.open(peak * TIMES, *span * 2, questions).await?;
     // From the very moment that the load is gone.
-    let after = open(peak / 2.0, Duration::from_secs(1), ask.clone()).await?;
+    let after = wire.open(peak / 2.0, Duration::from_secs(1), questions).await?;
 
     let pairs = |calls: f64| Quantity::per_second(calls * as_f64(PAIRS));
     let all = as_f64(overloaded.good + overloaded.refusals());

@@ -61,7 +61,7 @@ impl Server {
 
     /// One round of this program's own client, over [`IDENTIFIERS`].
     async fn round_of_many(&mut self, token: &str, span: Duration) -> anyhow::Result<()> {
-        let wire = Wire { server: self.address, connections: CONNECTIONS, token, valid_only: true };
+        let wire = Wire::of_one(self.address, CONNECTIONS, token);
         let questions = Arc::new((0..IDENTIFIERS).map(|number| one(seed::leased(number))).collect());
         let under_way = CONNECTIONS * STREAMS;
         wire.closed(under_way, span / 2, &questions).await?.all_good("warming up")?;

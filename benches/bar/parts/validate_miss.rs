@@ -23,7 +23,7 @@ pub(crate) async fn run(stand: &mut Stand) -> anyhow::Result<Vec<Figure>> {
     let replica = stand.replica(&site, &NO_MEMORY).await?;
     stand.stack.redis.stop().await;
     let token = stand.issuer.validator()?;
-    let wire = Wire { server: replica.grpc, connections: CONNECTIONS, token: &token, valid_only: true };
+    let wire = Wire::of_one(replica.grpc, CONNECTIONS, &token);
     let leases = stand.sizes.leases;
     let questions: Arc<Vec<Bytes>> = Arc::new((0..leases).map(|number| one(seed::leased(number))).collect());
     let select = Pgbench {
