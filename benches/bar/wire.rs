@@ -36,10 +36,13 @@ const SETTINGS: u8 = 0x4;
 const PING: u8 = 0x6;
 const GOAWAY: u8 = 0x7;
 const WINDOW_UPDATE: u8 = 0x8;
+const CONTINUATION: u8 = 0x9;
 /// Flags; `ACK` is that of SETTINGS and PING.
 const ACK: u8 = 0x1;
 const END_STREAM: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
+const PADDED: u8 = 0x8;
+const PRIORITY: u8 = 0x20;
 /// The setting `SETTINGS_MAX_CONCURRENT_STREAMS`.
 const STREAMS_MOST: u16 = 0x3;
 /// The first window of a connection, in bytes.
@@ -72,7 +75,7 @@ pub(crate) struct Wire<'a> {
     pub(crate) token: &'a str,
     pub(crate) ask: Ask,
     pub(crate) good: Good,
-    /// Each call is given up by the server after so many milliseconds.
+    /// Each call is given up by the server after so many milliseconds, and by the client so long after it was due.
     pub(crate) deadline_ms: Option<u32>,
 }
 
@@ -156,7 +159,8 @@ impl Schedule {
 /// A call under way.
 struct Call {
     due: Instant,
-    is_good: bool,
+    /// What the beginning of its message says.
+    is_good: Option<bool>,
     refused: Option<&'static str>,
 }
 
@@ -164,10 +168,14 @@ struct Connection {
     stream: TcpStream,
     ask: Ask,
     good: Good,
+    /// From the moment that a call is due.
+    deadline: Option<Duration>,
     /// Of the next call, and of all after it.
     heads: [Bytes; 2],
     questions: Arc<Vec<Bytes>>,
     next: Arc<AtomicU64>,
+    /// The number of a call that was due and could not begin.
+    put_off: Option<u64>,
     next_stream: u32,
     /// Calls that are due and have not begun.
     waiting: VecDeque<Instant>,
@@ -193,9 +201,11 @@ impl Connection {
             stream,
             ask: wire.ask,
             good: wire.good,
+            deadline: wire.deadline_ms.map(|length| Duration::from_millis(length.into())),
             heads: heads(wire)?,
             questions,
             next,
+            put_off: None,
             next_stream: 1,
             waiting: VecDeque::new(),
             under_way: HashMap::new(),
@@ -249,11 +259,18 @@ impl Connection {
     fn begin_those_that_may(&mut self) -> anyhow::Result<()> {
         while let Some(due) = self.waiting.front().copied().filter(|_| self.under_way.len() < self.most) {
             let count = u64::try_from(self.questions.len())?;
-            let number = self.next.load(Ordering::Relaxed);
+            if self.is_late(due) {
+                self.waiting.pop_front();
+                self.outcome.count(Ok(Judged::Refused("not begun in time".to_owned())), due.elapsed());
+                continue;
+            }
+            let number = self.put_off.take().unwrap_or_else(|| self.next.fetch_add(1, Ordering::Relaxed));
             let asked = usize::try_from(seed::scattered(number, count))?;
             let question = self.questions.get(asked).context("a question beyond the last")?;
-            let Some(left) = self.window.checked_sub(question.len() as u64) else { return Ok(()) };
-            self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(left) = self.window.checked_sub(question.len() as u64) else {
+                self.put_off = Some(number);
+                return Ok(());
+            };
             self.window = left;
             self.waiting.pop_front();
             let stream = self.next_stream;
@@ -261,13 +278,15 @@ impl Connection {
             frame(&mut self.out, DATA, END_STREAM, stream, question);
             self.heads[0] = self.heads[1].clone();
             self.next_stream += 2;
-            self.under_way.insert(stream, Call { due, is_good: false, refused: None });
+            self.under_way.insert(stream, Call { due, is_good: None, refused: None });
         }
         Ok(())
     }
 
     /// Whether the frame ended a call.
     fn heed(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> anyhow::Result<bool> {
+        let is_whole = kind != HEADERS || flags & (END_HEADERS | PADDED | PRIORITY) == END_HEADERS;
+        anyhow::ensure!(is_whole && kind != CONTINUATION, "a head comes in a way that is not looked for");
         match kind {
             SETTINGS if flags & ACK == 0 => {
                 self.settle(payload);
@@ -283,18 +302,17 @@ impl Connection {
                 // A stream that has ended may be reset after that.
                 let Some(call) = self.under_way.get_mut(&stream) else { return Ok(false) };
                 call.refused = call.refused.or(refused);
-                call.is_good |= kind == DATA
-                    && match self.good {
-                        Good::Valid => is_valid(self.ask, payload),
-                        Good::Any => !payload.is_empty(),
-                    };
+                if kind == DATA && !payload.is_empty() {
+                    call.is_good.get_or_insert_with(|| self.good == Good::Any || is_valid(self.ask, payload));
+                }
                 if kind == RST_STREAM || flags & END_STREAM != 0 {
                     let Some(call) = self.under_way.remove(&stream) else { return Ok(false) };
                     let judged = match (kind, call.refused, call.is_good) {
                         (RST_STREAM, ..) => Judged::Refused("reset".to_owned()),
                         (_, Some(why), _) => Judged::Refused(why.to_owned()),
-                        (_, None, true) => Judged::Good,
-                        (_, None, false) => Judged::Refused("not valid".to_owned()),
+                        (_, None, Some(true)) if self.is_late(call.due) => Judged::Refused("late".to_owned()),
+                        (_, None, Some(true)) => Judged::Good,
+                        (_, None, _) => Judged::Refused("not valid".to_owned()),
                     };
                     self.outcome.count(Ok(judged), call.due.elapsed());
                     return Ok(true);
@@ -303,6 +321,11 @@ impl Connection {
             _ => {}
         }
         Ok(false)
+    }
+
+    /// Whether nobody waits for that call any more.
+    fn is_late(&self, due: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| due.elapsed() > deadline)
     }
 
     /// Takes the server's settings: pairs of a name and a value.

@@ -208,9 +208,7 @@ impl Calls {
 
     async fn validate_leases(&self, request: Request<Incoming>) -> Result<Response<Body>, Status> {
         let message = unary::asked(request, self.message_most_bytes).await?;
-        if let Some(first) = pairs::first(&message) {
-            self.service.look_ahead(&first)?;
-        }
+        self.service.look_ahead(&message)?;
         let answers = match pairs::pairs(&message) {
             Some(asked) => self.service.answers(&asked).await?,
             None => self.service.answers(&questions(&unary::decoded(message)?)).await?,

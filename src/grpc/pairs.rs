@@ -32,11 +32,16 @@ pub(super) fn pairs(message: &[u8]) -> Option<Vec<Question<'_>>> {
     Some(questions)
 }
 
-/// The first of them, where that much is plain.
-pub(super) fn first(message: &[u8]) -> Option<Question<'_>> {
+/// The first of them, where that is plain and they are no more than `most`.
+pub(super) fn first(message: &[u8], most: usize) -> Option<Question<'_>> {
     let message = Message { bytes: message, text: None };
-    let (item, _) = message.item(0..message.bytes.len())?;
-    message.pair(item)
+    let (item, mut rest) = message.item(0..message.bytes.len())?;
+    let mut more = 1;
+    while !rest.is_empty() {
+        (_, rest) = message.item(rest)?;
+        more += 1;
+    }
+    (more <= most).then(|| message.pair(item))?
 }
 
 /// A message, and the whole of it as a text where it is one: then it has been looked at once, and not for each text in it. Keys and
@@ -112,7 +117,7 @@ mod tests {
     }
 
     fn first_of(message: &[u8]) -> Option<(String, String)> {
-        first(message).map(|asked| (asked.identifier.to_owned(), asked.tenant.to_owned()))
+        first(message, 5).map(|asked| (asked.identifier.to_owned(), asked.tenant.to_owned()))
     }
 
     fn written() -> impl Strategy<Value = Vec<u8>> {
@@ -147,6 +152,9 @@ mod tests {
             if let Some(read) = plain(&message) {
                 prop_assert_eq!(Some(read), generated(&message), "{:?}", message);
             }
+            if let (Some(read), Some(generated)) = (first_of(&message), generated(&message)) {
+                prop_assert_eq!(Some(&read), generated.first(), "{:?}", message);
+            }
         }
     }
 
@@ -172,6 +180,8 @@ mod tests {
             assert!(pair(&message).is_none(), "{message:?}");
         }
         let items = [b"\x0a\x06".as_slice(), known].concat();
+        let two = [items.as_slice(), items.as_slice()].concat();
+        assert!(first(&two, 2).is_some_and(|asked| asked.identifier == "a") && first(&two, 1).is_none());
         assert_eq!(pairs(&items).map(|asked| asked.len()), Some(1));
         let long = ValidateLeasesRequest {
             items: vec![ValidateLeaseRequest { identifier: "a".repeat(1 << 14), tenant_id: String::new() }],

@@ -11,6 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::GrpcState;
 use super::calls::try_again;
+use super::pairs;
 use crate::operations::validate::{Question, Unavailable, Validation};
 
 /// The most pairs of one call (contract, section 4).
@@ -31,9 +32,14 @@ impl LeaseValidationService {
         Ok(response(&answer.verdict))
     }
 
-    /// Refuses questions that begin with this one, where they need not be read for that.
-    pub(super) fn look_ahead(&self, first: &Question<'_>) -> Result<(), Status> {
-        self.validation.look_ahead(first).map_err(unavailable)
+    /// Refuses the pairs of a message, where they need not be read for that. More than may be asked are left to [`Self::answers`].
+    pub(super) fn look_ahead(&self, message: &[u8]) -> Result<(), Status> {
+        if !self.validation.is_full() {
+            return Ok(());
+        }
+        pairs::first(message, PAIRS_MOST)
+            .map_or(Ok(()), |first| self.validation.look_ahead(&first))
+            .map_err(unavailable)
     }
 
     /// The answers to some questions, in their order.

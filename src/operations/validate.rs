@@ -183,22 +183,25 @@ impl Validation {
         Ok(answers)
     }
 
-    /// Whether many questions that begin with this one are worth reading: not where it has to be looked up and nothing can be. An
-    /// overloaded service does not spend on a call that it will refuse.
+    /// Refuses many questions that begin with this one, where it has to be looked up and nothing can be: an overloaded service does not
+    /// spend on a call that it will refuse.
     ///
     /// # Errors
-    /// [`Unavailable::Overloaded`] where they are not.
+    /// [`Unavailable::Overloaded`].
     pub fn look_ahead(&self, first: &Question<'_>) -> Result<(), Unavailable> {
         let trusted = self.trust().trusted();
-        let hopeless = self.is_full(trusted.as_ref());
-        if hopeless && matches!(self.answerable(first, trusted.as_ref()), Answerable::LookUp(_)) {
-            return Err(self.counted(Unavailable::Overloaded));
-        }
-        Ok(())
+        let is_hopeless = self.may_look_up_nothing(trusted.as_ref())
+            && matches!(self.answerable(first, trusted.as_ref()), Answerable::LookUp(_));
+        if is_hopeless { Err(self.counted(Unavailable::Overloaded)) } else { Ok(()) }
     }
 
     /// Whether nothing more can be looked up.
-    fn is_full(&self, trusted: Option<&Trusted>) -> bool {
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.may_look_up_nothing(self.trust().trusted().as_ref())
+    }
+
+    fn may_look_up_nothing(&self, trusted: Option<&Trusted>) -> bool {
         if self.redis.may_be_asked(trusted) { self.redis.are_full() } else { self.postgres.are_full() }
     }
 
@@ -206,7 +209,7 @@ impl Validation {
     /// is missing ends it.
     fn begun(&self, questions: &[Question<'_>]) -> Result<(Vec<Begun>, Vec<Identifier>), Unavailable> {
         let trusted = self.trust().trusted();
-        let hopeless = self.is_full(trusted.as_ref());
+        let hopeless = self.may_look_up_nothing(trusted.as_ref());
         let mut missing = IndexSet::new();
         let look_at = |question| match self.answerable(question, trusted.as_ref()) {
             Answerable::Now(answer) => Ok(Begun::Answered(answer)),

@@ -298,6 +298,7 @@ async fn where_nothing_more_can_be_looked_up_what_is_remembered_is_answered_and_
     assert_eq!(bench.shed(), 1, "a call is counted once");
     assert_eq!(bench.ask(missing[0], "tenant-a").await, Err(Unavailable::Overloaded));
     assert_eq!(bench.shed(), 2);
+    assert!(bench.validation.is_full());
     let ahead = |identifier| bench.validation.look_ahead(&Question { identifier, tenant: "tenant-a" });
     assert_eq!([ahead(MSISDN), ahead("119"), ahead(missing[0])], [Ok(()), Ok(()), Err(Unavailable::Overloaded)]);
     assert_eq!(bench.shed(), 3);

@@ -26,7 +26,7 @@ pub(super) enum Reason {
 #[derive(Debug)]
 pub(super) struct Queues {
     waiting: Mutex<HashMap<Reason, Vec<Want>>>,
-    turns: Semaphore,
+    pub(super) turns: Semaphore,
 }
 
 /// A queue that is served. Should that end before the queue does, the queue ends with it, and who waits in it is told.

@@ -215,8 +215,11 @@ async fn who_waits_for_a_tenant_waits_for_no_number_of_it() {
         .batch_execute("BEGIN; SELECT FROM numbering.tenants WHERE tenant_id = 'tenant-a' FOR UPDATE")
         .await
         .unwrap();
+    // The queue's statement does not begin, and lock the number, before the other has it.
+    let no_turn = bench.queues.turns.acquire_many(2).await.unwrap();
     let (first, second) = (alone(&bench, locked).await, alone(&bench, free).await);
     other.batch_execute("BEGIN; SELECT FROM numbering.numbers WHERE identifier = '4000' FOR UPDATE").await.unwrap();
+    drop(no_turn);
     bench.superuser.batch_execute("COMMIT").await.unwrap();
     assert!(of(second).await.unwrap());
     let mut first = first;
@@ -370,6 +373,8 @@ async fn an_answer_is_kept_with_the_effect_that_had_to_wait() {
     }
     let lock = "BEGIN; SELECT FROM numbering.tenants WHERE tenant_id = 'tenant-a' FOR UPDATE";
     bench.superuser.batch_execute(lock).await.unwrap();
+    // The queue's statement does not begin, and lock the claims, before the second is taken over.
+    let no_turn = bench.queues.turns.acquire_many(2).await.unwrap();
     for want in wants {
         fates.push(alone(&bench, want).await);
     }
@@ -378,6 +383,7 @@ async fn an_answer_is_kept_with_the_effect_that_had_to_wait() {
     // Somebody takes the second over meanwhile.
     let take_over = "UPDATE numbering.idempotency_keys SET owner = gen_random_uuid() WHERE key = '4001'; COMMIT";
     bench.superuser.batch_execute(take_over).await.unwrap();
+    drop(no_turn);
     assert_eq!(all_of(fates).await, [true, false]);
     assert_eq!(bench.text(kept).await, "4000 201, 4001");
     assert_eq!([bench.state("4000").await, bench.state("4001").await], ["RESERVED", "AVAILABLE"]);
