@@ -179,9 +179,9 @@ impl Store {
         Self::with_options(settings, " -c enable_seqscan=off")
     }
 
-    /// For statements about a table that is empty now and full in a moment, as the outbox and at first the journal:
-    /// they are planned each time, for what the table has then. A plan that PostgreSQL made once for an empty outbox, and kept, compared each of 500 entries with all
-    /// of 20,000.
+    /// For statements about a table that is empty now and full in a moment, as the outbox and at first the journal: they are planned
+    /// each time, for what the table has then. A plan that PostgreSQL made once for an empty outbox, and kept, compared each of 500
+    /// entries with all of 20,000.
     ///
     /// # Errors
     /// As there.

@@ -199,20 +199,14 @@ async fn what_has_run_out_neither_counts_against_the_quota_nor_is_kept_from_othe
     let (a, b) = (app.on_plan("tenant-a", "starter").await, app.on_plan("tenant-b", "starter").await);
     app.stock_numbers(10).await;
     // Nobody sweeps meanwhile.
-    app.execute(
-        "INSERT INTO numbering.leaderships (role, holder, term, expires_at)
-         VALUES ('job:release_expired', gen_random_uuid(), 1000, clock_timestamp() + interval '1 minute')
-         ON CONFLICT (role) DO UPDATE SET holder = gen_random_uuid(), term = leaderships.term + 1000, expires_at = excluded.expires_at",
-    )
-    .await;
+    app.keep_job_from_running("release_expired").await;
     for client in [&a, &b, &a] {
         let answer = client.post(RESERVE, &any(10)).await.expect(200);
         let lapses = answer["items"][0]["expiresAt"].as_str().unwrap().parse().unwrap();
         assert_eq!(identifiers(&answer).len(), 10);
         app.until_database_time(lapses).await;
     }
-    app.execute("UPDATE numbering.leaderships SET expires_at = clock_timestamp() WHERE role = 'job:release_expired'")
-        .await;
+    app.let_job_run("release_expired").await;
     until("all are released", async || app.reservations_of("tenant-a").await == 0).await;
     books::balance(&app).await;
     app.stop().await;

@@ -91,15 +91,7 @@ async fn thousands_that_run_out_together_are_released_in_one_run_also_one_that_s
     let app = TestApp::start().await;
     let (database, mut other) = (app.superuser().await, app.superuser().await);
     // Nobody sweeps until all are due.
-    database
-        .execute(
-            "INSERT INTO numbering.leaderships (role, holder, term, expires_at)
-             VALUES ('job:release_expired', gen_random_uuid(), 1000, clock_timestamp() + interval '1 minute')
-             ON CONFLICT (role) DO UPDATE SET holder = gen_random_uuid(), term = leaderships.term + 1000, expires_at = excluded.expires_at",
-            &[],
-        )
-        .await
-        .unwrap();
+    app.keep_job_from_running("release_expired").await;
     let tenants = ["tenant-a", "tenant-b"];
     database.execute(include_str!("../../benches/bar/seed/tenants.sql"), &[&tenants.as_slice()]).await.unwrap();
     // Two whole batches, and nothing after them.
@@ -113,8 +105,7 @@ async fn thousands_that_run_out_together_are_released_in_one_run_also_one_that_s
     let sql = "UPDATE numbering.numbers SET version = version + 1 WHERE identifier = $1";
     changing.execute(sql, &[&changed]).await.unwrap();
     let backend: i32 = changing.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
-    let sql = "UPDATE numbering.leaderships SET expires_at = clock_timestamp() WHERE role = 'job:release_expired'";
-    database.execute(sql, &[]).await.unwrap();
+    app.let_job_run("release_expired").await;
     let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))";
     until("the run waits for it", async || database.query_one(waits, &[&backend]).await.unwrap().get(0)).await;
     changing.commit().await.unwrap();

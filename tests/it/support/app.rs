@@ -204,6 +204,22 @@ impl TestApp {
         client
     }
 
+    /// Gives a job's role to nobody, for a minute at most or until [`TestApp::let_job_run`].
+    pub(crate) async fn keep_job_from_running(&self, job: &str) {
+        // A role that is held for much longer counts as written by a clock that was ahead, and is taken.
+        let sql = "INSERT INTO numbering.leaderships (role, holder, term, expires_at)
+            VALUES ('job:' || $1::text, gen_random_uuid(), 1000, clock_timestamp() + interval '1 minute')
+            ON CONFLICT (role) DO UPDATE
+            SET holder = gen_random_uuid(), term = leaderships.term + 1000, expires_at = excluded.expires_at";
+        self.superuser().await.execute(sql, &[&job]).await.unwrap();
+    }
+
+    /// Any replica may take the role of a job that was kept from running.
+    pub(crate) async fn let_job_run(&self, job: &str) {
+        let sql = "UPDATE numbering.leaderships SET expires_at = clock_timestamp() WHERE role = 'job:' || $1::text";
+        self.superuser().await.execute(sql, &[&job]).await.unwrap();
+    }
+
     /// Waits until the database's clock has passed `moment`.
     pub(crate) async fn until_database_time(&self, moment: jiff::Timestamp) {
         let sql = "SELECT pg_sleep(greatest(0, extract(epoch FROM $1::timestamptz - clock_timestamp())) + 0.001)";
